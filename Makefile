@@ -1,0 +1,35 @@
+# make demo   port examples/ to JAX, check the ports against the originals, show the report
+# make test   what CI runs: lint, types, layers, tests
+# Both install into .venv what constraints.txt pins, once. PYTHON=... chooses the interpreter.
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo $$p && break; done)
+PYTEST ?= -n 2 --dist loadfile
+PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test
+
+# Exit code 1 is findings: examples/functional.py has a call that no rule can port, on purpose.
+demo: .venv/.installed
+	@.venv/bin/torchport port examples --output build-report/demo \
+		--report build-report/demo/report.json || test $$? -eq 1
+
+test: .venv/.installed-dev
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/pyright --pythonpath .venv/bin/python
+	.venv/bin/lint-imports
+	.venv/bin/pytest $(PYTEST)
+
+.venv/.installed: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=PATH"; exit 2; }
+	@echo "Installing torch, jax, flax and torchport into .venv (once; this takes minutes) ..."
+	$(PYTHON) -m venv .venv
+	$(PIP) --upgrade pip
+	$(PIP) --editable '.[torch,jax]'
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed
+	$(PIP) --group dev
+	@touch $@

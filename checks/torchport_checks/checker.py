@@ -1,0 +1,290 @@
+"""Checking pairs of files: warm lanes, stored verdicts, one verdict a pair."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from torchport_checks.examine import Definition, examine
+from torchport_checks.lanes import Lane, LaneFailure, RemoteError
+from torchport_checks.options import CheckOptions
+from torchport_checks.spec import read_specs
+from torchport_checks.store import VerdictStore, content_key, file_hash, project_root
+from torchport_checks.verdicts import Category, DefinitionVerdict, Verdict
+from torchport_checks.versions import installed, judge, version
+from torchport_checks.worker.protocol import Array
+
+Progress = Callable[[str, DefinitionVerdict | None], None]
+"""Called with a definition's name when its check begins (None) and ends (its verdict)."""
+
+
+@dataclass
+class _Lanes:
+    torch: Lane
+    jax: Lane
+
+    def close(self) -> None:
+        self.torch.close()
+        self.jax.close()
+
+
+class Checker:
+    """Keeps lanes warm over many pairs. A context manager; safe to use from several threads.
+
+    Lanes start with the first pair that needs them. `workers` pairs are checked at the same time,
+    each with lanes of its own; further calls wait.
+    """
+
+    def __init__(
+        self, options: CheckOptions | None = None, *, workers: int = 1, store: bool = True
+    ) -> None:
+        self.options = options or CheckOptions()
+        self._store = store
+        self._all: list[_Lanes] = []
+        self._free: queue.LifoQueue[_Lanes] = queue.LifoQueue()
+        for _ in range(workers):
+            options = self.options
+            lanes = _Lanes(
+                Lane("torch", options.torch_python, options.torch_device, options.memory_mb),
+                Lane("jax", options.jax_python, options.jax_device, options.memory_mb),
+            )
+            self._all.append(lanes)
+            self._free.put(lanes)
+        self._closing = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the lanes; a check under way in another thread ends with an error. Idempotent."""
+        with self._closing:
+            for lanes in self._all:
+                lanes.close()
+
+    def idle_lanes(self) -> list[Lane]:
+        """The lanes that no check is using now, for `doctor` and benchmarks."""
+        with self._free.mutex:
+            return [lane for lanes in self._free.queue for lane in (lanes.torch, lanes.jax)]
+
+    def warm(self) -> None:
+        """Start all lanes in the background, so that the first check need not wait for them."""
+        for lanes in self._all:
+            for lane in (lanes.torch, lanes.jax):
+                lane.submit("ping", timeout=self.options.timeout)
+
+    def check(
+        self,
+        source: Path,
+        port: Path,
+        *,
+        definitions: Sequence[str] | None = None,
+        progress: Progress | None = None,
+        fresh: bool = False,
+    ) -> Verdict:
+        """Run `port` against `source` and judge it, definition by definition.
+
+        Args:
+            definitions: names to check; by default every function and module class of `source`.
+            progress: told when a definition's check begins and ends, in the calling thread.
+            fresh: run even if a stored verdict is current.
+
+        Raises:
+            OSError: a file cannot be read. Everything else, missing frameworks included, is in the
+                verdict.
+        """
+        source, port = source.resolve(), port.resolve()
+        texts = source.read_bytes(), port.read_bytes()
+        lanes = self._free.get()
+        try:
+            return self._check(lanes, source, port, texts, definitions, progress, fresh)
+        finally:
+            self._free.put(lanes)
+
+    def _check(
+        self,
+        lanes: _Lanes,
+        source: Path,
+        port: Path,
+        texts: tuple[bytes, bytes],
+        definitions: Sequence[str] | None,
+        progress: Progress | None,
+        fresh: bool,
+    ) -> Verdict:
+        start = time.perf_counter()
+        store = VerdictStore(project_root(source)) if self._store else None
+        wanted = "all" if definitions is None else "\n".join(sorted(definitions))
+        key = content_key(
+            *texts, str(source), str(port), wanted, judge(), self.options.model_dump_json(),
+            installed(self.options.torch_python), installed(self.options.jax_python),
+        )  # fmt: skip
+        if store is not None and not fresh and (known := store.get(key)) is not None:
+            seconds = time.perf_counter() - start
+            return known.model_copy(update={"seconds": seconds})
+        pair = _Pair(lanes, self.options, source, port, texts, definitions, progress)
+        verdict = pair.check()
+        verdict = verdict.model_copy(update={"seconds": time.perf_counter() - start})
+        if store is not None:
+            store.put(key, verdict)
+        return verdict
+
+
+class _Pair:
+    """One check of one pair."""
+
+    def __init__(
+        self,
+        lanes: _Lanes,
+        options: CheckOptions,
+        source: Path,
+        port: Path,
+        texts: tuple[bytes, bytes],
+        definitions: Sequence[str] | None,
+        progress: Progress | None,
+    ) -> None:
+        self.lanes, self.options = lanes, options
+        self.source, self.port, self.texts = source, port, texts
+        self.definitions, self.progress = definitions, progress
+        self.dependencies: dict[str, str] = {}
+
+    def check(self) -> Verdict:
+        """Load both files, examine each definition, and collect the verdicts."""
+        try:
+            listed, lines = self._load()
+        except (LaneFailure, RemoteError) as failure:
+            return self._failed(failure)
+        verdicts: list[DefinitionVerdict] = []
+        # The outer definitions come last in a file, and running them shows how they call the rest.
+        for definition in reversed(list(self._paired(listed, lines))):
+            if isinstance(definition, DefinitionVerdict):
+                verdicts.append(definition)
+                continue
+            self._report(definition.name, None)
+            verdict = examine(definition, self.lanes.torch, self.lanes.jax, self.options)
+            verdicts.append(verdict)
+            self._report(definition.name, verdict)
+            if verdict.category in (Category.TIMEOUT, Category.MEMORY, Category.CRASH):
+                try:
+                    self._load()
+                except (LaneFailure, RemoteError) as failure:
+                    return self._failed(failure, verdicts)
+        return self._verdict(verdicts)
+
+    def _report(self, name: str, verdict: DefinitionVerdict | None) -> None:
+        if self.progress is not None:
+            self.progress(name, verdict)
+
+    def _load(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
+        """Both files in their lanes: the source's definitions, and the port's lines."""
+        futures = [
+            lane.submit(
+                "load",
+                timeout=self.options.timeout,
+                path=str(path),
+                source=Array("uint8", np.frombuffer(text, np.uint8)),
+            )
+            for lane, path, text in zip(
+                (self.lanes.torch, self.lanes.jax),
+                (self.source, self.port),
+                self.texts,
+                strict=True,
+            )
+        ]
+        for future in futures:
+            future.exception()
+        loaded: list[dict[str, Any]] = []
+        for future, path, side in zip(
+            futures, (self.source, self.port), ("original", "port"), strict=True
+        ):
+            try:
+                loaded.append(future.result())
+            except RemoteError as error:
+                line = f":{error.line}" if error.line else ""
+                error.args = (f"The {side} cannot be imported ({path.name}{line}): {error}",)
+                raise
+        for answer in loaded:
+            for path in answer["dependencies"]:
+                self.dependencies[path] = file_hash(Path(path))
+        return loaded[0]["definitions"], loaded[1]["lines"]
+
+    def _paired(
+        self, listed: list[dict[str, Any]], lines: dict[str, int]
+    ) -> Iterator[Definition | DefinitionVerdict]:
+        specs = read_specs(self.texts[0].decode(errors="replace"))
+        wanted = None if self.definitions is None else set(self.definitions)
+        for entry in sorted(listed, key=lambda entry: entry["line"]):
+            name, kind, line = entry["name"], entry["kind"], entry["line"]
+            if wanted is not None and name not in wanted:
+                continue
+            if name in lines:
+                yield Definition(name, kind, line, lines[name], specs.get(name))
+            else:
+                yield DefinitionVerdict(
+                    name=name,
+                    kind=kind,
+                    source_line=line,
+                    status="not_run" if wanted is None else "error",
+                    category=Category.MISSING,
+                    message=f"{self.port.name} does not define {name}.",
+                )
+        for name in sorted((wanted or set()) - {entry["name"] for entry in listed}):
+            yield DefinitionVerdict(
+                name=name,
+                kind="function",
+                source_line=0,
+                status="error",
+                category=Category.MISSING,
+                message=f"{self.source.name} defines no function or module class {name}.",
+            )
+
+    def _failed(
+        self, failure: LaneFailure | RemoteError, verdicts: Sequence[DefinitionVerdict] = ()
+    ) -> Verdict:
+        category = failure.category if isinstance(failure, LaneFailure) else Category.LOAD
+        message = str(failure)
+        if category is not Category.FRAMEWORK and failure.output:
+            message = f"{message}\n{failure.output[-2000:]}"
+        return self._verdict(verdicts).model_copy(update={"error": message, "category": category})
+
+    def _verdict(self, verdicts: Sequence[DefinitionVerdict]) -> Verdict:
+        infos = [lane.known_info() for lane in (self.lanes.torch, self.lanes.jax)]
+        return Verdict(
+            torchport=version(),
+            source=str(self.source),
+            port=str(self.port),
+            lanes=[info for info in infos if info is not None],
+            definitions=sorted(verdicts, key=lambda verdict: verdict.source_line),
+            dependencies=self.dependencies,
+        )
+
+
+def check(
+    source: Path,
+    port: Path,
+    *,
+    definitions: Sequence[str] | None = None,
+    options: CheckOptions | None = None,
+    progress: Progress | None = None,
+) -> Verdict:
+    """`Checker.check` with lanes that live for this call only.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    with Checker(options) as checker:
+        return checker.check(source, port, definitions=definitions, progress=progress)

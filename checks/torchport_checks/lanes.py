@@ -1,0 +1,405 @@
+"""A lane: one framework on one device, in a worker process that runs the user's code.
+
+The process is spawned, never forked, in a session and a temporary directory of its own, with a
+clean environment, a time limit per request and a memory limit. Whatever the code does to it costs
+one request: the whole process group is killed and the next request starts a new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import selectors
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import psutil
+
+from torchport_checks.verdicts import Category, LaneInfo
+from torchport_checks.worker import protocol
+
+Framework = Literal["torch", "jax"]
+
+WORKER = Path(__file__).parent / "worker" / "__main__.py"
+_START_TIMEOUT = 180.0
+_POLL_SECONDS = 0.05
+_RESERVED_FACTOR = 8
+_KEPT_OUTPUT = 16 * 1024
+
+# What a framework, a compiler cache or the loader may need, and nothing that could be a secret.
+_ENVIRONMENT = re.compile(
+    r"(PATH|HOME|USER|LANG|TZ|TMPDIR|PYTHONPATH|VIRTUAL_ENV|CONDA_PREFIX|LD_LIBRARY_PATH"
+    r"|DYLD_\w+|LC_\w+|XDG_CACHE_HOME|CUDA_\w+|NVIDIA_\w+|ROCM?_\w+|HIP_\w+|HSA_\w+|TPU_\w+"
+    r"|XLA_\w+|JAX_\w+|TORCH_\w+|TORCHINDUCTOR_\w+|PYTORCH_\w+|OMP_\w+|MKL_\w+|OPENBLAS_\w+)"
+)
+_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|AUTH", re.IGNORECASE)
+
+
+class LaneFailure(Exception):
+    """The lane did not answer: its process ended, took too long or too much, or did not start.
+
+    Attributes:
+        category: what happened.
+        output: the end of what the code had printed.
+    """
+
+    def __init__(self, category: Category, message: str, output: str = "") -> None:
+        super().__init__(message)
+        self.category = category
+        self.output = output
+
+
+class RemoteError(Exception):
+    """The code in the lane raised.
+
+    Attributes:
+        type: the exception's class name.
+        line: the line of the loaded file in which it arose, where known.
+        traceback: as text, bounded.
+        output: the end of what the code had printed.
+    """
+
+    def __init__(self, error: dict[str, Any], output: str = "") -> None:
+        super().__init__(
+            f"{error['type']}: {error['message']}" if error["message"] else error["type"]
+        )
+        self.type: str = error["type"]
+        self.message: str = error["message"]
+        self.line: int | None = error["line"]
+        self.traceback: str = error["traceback"]
+        self.category: str | None = error.get("category")
+        self.output = output
+
+
+def clean_environment(framework: Framework, device: str) -> dict[str, str]:
+    """The environment of a lane: an allowlist of this process's, and what the device needs."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if _ENVIRONMENT.fullmatch(name) and not _SECRET.search(name)
+    }
+    environment["PYTHONUNBUFFERED"] = "1"
+    if framework == "jax":
+        environment.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        if device != "any":
+            environment["JAX_PLATFORMS"] = {"gpu": "cuda"}.get(device, device)
+    return environment
+
+
+@dataclass
+class _Process:
+    """A running worker: its pipes, and the end of what it printed since the last request."""
+
+    popen: subprocess.Popen[bytes]
+    directory: tempfile.TemporaryDirectory[str]
+    memory_bytes: int
+    selector: selectors.BaseSelector
+    usage: psutil.Process
+    printed: deque[bytes] = field(default_factory=deque[bytes])
+    printed_bytes: int = 0
+    reserved_bytes: int = 0
+    """Address space in use once the framework has started."""
+
+    def kill(self) -> None:
+        """End the process with all it started, and remove its directory."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait()
+        self.selector.close()
+        for stream in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+        with contextlib.suppress(OSError):
+            self.directory.cleanup()
+
+
+class Lane:
+    """One framework on one device. Starts at the first request; safe to use from any thread.
+
+    Requests run one after the other in a thread of the lane's own: on Linux the kernel ends a worker
+    with the *thread* that started it, so that thread must last as long as the lane.
+    """
+
+    def __init__(
+        self, framework: Framework, interpreter: str, device: str = "cpu", memory_mb: int = 8192
+    ) -> None:
+        self.framework: Framework = framework
+        self.interpreter = interpreter
+        self.device = device
+        total = psutil.virtual_memory().total
+        self._memory = min(memory_mb * 2**20, int(total * 0.75))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"torchport-{framework}")
+        self._lock = threading.Lock()
+        self._process: _Process | None = None
+        self._closed = False
+        self._hello: dict[str, Any] = {}
+
+    def submit(self, operation: str, *, timeout: float, **arguments: Any) -> Future[Any]:
+        """Ask the worker for `operation`; the future holds its answer.
+
+        Raises:
+            LaneFailure: the lane is closed; or, from the future, there is no answer.
+            RemoteError: from the future, the code in the lane raised.
+        """
+        try:
+            return self._thread.submit(self._request, operation, timeout, arguments)
+        except RuntimeError as error:
+            raise self._is_closed() from error
+
+    def request(self, operation: str, *, timeout: float, **arguments: Any) -> Any:
+        """`submit`, and wait."""
+        return self.submit(operation, timeout=timeout, **arguments).result()
+
+    def hello(self) -> dict[str, Any]:
+        """What the worker says of itself: `version`, `devices`, `python`. Starts it if need be."""
+        self.request("ping", timeout=_START_TIMEOUT)
+        return self._hello
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id while it runs."""
+        process = self._process
+        return process.popen.pid if process is not None else None
+
+    def known_info(self) -> LaneInfo | None:
+        """The lane, for a verdict; None before its worker has ever answered."""
+        if not self._hello:
+            return None
+        return LaneInfo(
+            framework=self.framework,
+            version=self._hello["version"],
+            device=self._hello["device"],
+            interpreter=self.interpreter,
+        )
+
+    def recycle(self) -> None:
+        """End the worker; the next request starts a fresh one."""
+        with self._lock:
+            process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+
+    def close(self) -> None:
+        """End the worker and its thread; a request under way fails. Idempotent."""
+        with self._lock:
+            self._closed = True
+            process = self._process
+        if process is not None:
+            # Killed here, reaped by the thread that reads from it or by `recycle` below.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.popen.pid, signal.SIGKILL)
+        self._thread.shutdown(wait=True)
+        self.recycle()
+
+    def _request(self, operation: str, timeout: float, arguments: dict[str, Any]) -> Any:
+        process = self._process or self._start()
+        process.printed.clear()
+        process.printed_bytes = 0
+        answer = self._exchange(process, {"op": operation, "args": arguments}, timeout)
+        return self._result(process, answer)
+
+    def _result(self, process: _Process, answer: dict[str, Any]) -> Any:
+        if answer.get("error") is not None:
+            raise RemoteError(answer["error"], self._output(process))
+        return answer["result"]
+
+    def _is_closed(self) -> LaneFailure:
+        return LaneFailure(Category.CRASH, f"The {self.framework} lane is closed.")
+
+    def _start(self) -> _Process:
+        with self._lock:
+            if self._closed:
+                raise self._is_closed()
+            self._process = process = self._spawn()
+        process.reserved_bytes = psutil.virtual_memory().total * 1024  # unlimited until it is known
+        hello = self._exchange(process, None, _START_TIMEOUT)
+        if "missing" in hello:
+            self.recycle()
+            raise LaneFailure(Category.FRAMEWORK, _missing(self, hello["missing"], hello["detail"]))
+        self._hello = hello
+        with contextlib.suppress(psutil.Error):
+            process.reserved_bytes = process.usage.memory_info().vms
+        return process
+
+    def _spawn(self) -> _Process:
+        directory = tempfile.TemporaryDirectory(prefix=f"torchport-{self.framework}-")
+        try:
+            popen = subprocess.Popen(
+                [self.interpreter, str(WORKER), self.framework, self.device],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                cwd=directory.name,
+                env=clean_environment(self.framework, self.device),
+                start_new_session=True,
+            )
+        except OSError as error:
+            directory.cleanup()
+            raise LaneFailure(
+                Category.FRAMEWORK,
+                f"The interpreter for {self.framework}, {self.interpreter}, does not start: "
+                f"{error.strerror}. {_advice(self.framework)}",
+            ) from error
+        selector = selectors.DefaultSelector()
+        for stream in (popen.stdout, popen.stderr):
+            assert stream is not None
+            os.set_blocking(stream.fileno(), False)
+            selector.register(stream, selectors.EVENT_READ)
+        assert popen.stdin is not None
+        os.set_blocking(popen.stdin.fileno(), False)
+        return _Process(popen, directory, self._memory, selector, psutil.Process(popen.pid))
+
+    def _exchange(self, process: _Process, message: Any, timeout: float) -> dict[str, Any]:
+        """Write `message` (unless None) and read one answer.
+
+        Raises:
+            LaneFailure: there is none; the worker has been ended.
+        """
+        deadline = time.monotonic() + timeout
+        try:
+            if message is not None:
+                _write(process, protocol.dump(message), deadline)
+            return cast("dict[str, Any]", protocol.load(_reader(process, deadline)))
+        except TimeoutError as error:
+            raise self._failure(
+                process,
+                Category.TIMEOUT,
+                f"The {self.framework} side took longer than {timeout:g} s and was ended. Check "
+                "smaller inputs, or raise the timeout.",
+            ) from error
+        except MemoryError as error:
+            raise self._failure(
+                process,
+                Category.MEMORY,
+                f"The {self.framework} side used more than {process.memory_bytes >> 20} MiB and was "
+                "ended. Check smaller inputs, or raise the memory limit.",
+            ) from error
+        except (EOFError, BrokenPipeError, ValueError, KeyError, UnicodeDecodeError) as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.popen.wait(1)
+            raise self._failure(
+                process, Category.CRASH, _ending(self.framework, process.popen.poll())
+            ) from error
+
+    def _failure(self, process: _Process, category: Category, message: str) -> LaneFailure:
+        output = self._output(process)
+        self.recycle()
+        return LaneFailure(category, message, output)
+
+    def _output(self, process: _Process) -> str:
+        _drain(process)
+        text = b"".join(process.printed)[-_KEPT_OUTPUT:].decode(errors="replace").strip()
+        if process.printed_bytes > _KEPT_OUTPUT:
+            return f"... ({process.printed_bytes:,} bytes printed)\n{text}"
+        return text
+
+
+def _ending(framework: str, code: int | None) -> str:
+    if code is None:
+        how = "closed its pipes"
+    elif code < 0:
+        name = signal.Signals(-code).name
+        how = f"was ended by {name}"
+        if name in ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL"):
+            how += ", a fault in native code"
+        elif name == "SIGKILL":
+            how += ", as the system does when memory runs out"
+    else:
+        how = f"ended with exit code {code}"
+    return f"The {framework} side's process {how} while it ran the code."
+
+
+def _advice(framework: Framework) -> str:
+    packages = {"torch": "torch numpy", "jax": "jax flax"}[framework]
+    return (
+        f"Install it there (python -m pip install {packages}), or name an interpreter that has it "
+        f"(python.{framework} under [tool.torchport] in pyproject.toml)."
+    )
+
+
+def _missing(lane: Lane, module: str, detail: str) -> str:
+    return f"{lane.interpreter} cannot import {module}: {detail}. {_advice(lane.framework)}"
+
+
+def _wait(process: _Process, deadline: float) -> None:
+    """Sleep until a pipe is ready, collecting what the code prints and holding both limits."""
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise TimeoutError
+    ready = process.selector.select(min(remaining, _POLL_SECONDS))
+    if any(key.fileobj is process.popen.stderr for key, _ in ready):
+        _drain(process)
+    if not ready:
+        with contextlib.suppress(psutil.Error):
+            used = process.usage.memory_info()
+            # Memory that was asked for and not yet written is not resident; frameworks reserve some.
+            asked = used.vms - process.reserved_bytes
+            if used.rss > process.memory_bytes or asked > _RESERVED_FACTOR * process.memory_bytes:
+                raise MemoryError
+
+
+def _drain(process: _Process) -> None:
+    """Take what the code has printed, keeping the end of it."""
+    stream = process.popen.stderr
+    assert stream is not None
+    for _ in range(16):  # bounded: code may print faster than this reads
+        try:
+            data = stream.read(65536)
+        except (OSError, ValueError):
+            return
+        if data is None:
+            return
+        if not data:
+            with contextlib.suppress(KeyError, ValueError):
+                process.selector.unregister(stream)
+            return
+        process.printed.append(data)
+        process.printed_bytes += len(data)
+        while len(process.printed) > 1 and sum(map(len, process.printed)) > 2 * _KEPT_OUTPUT:
+            process.printed.popleft()
+
+
+def _write(process: _Process, pieces: list[bytes | memoryview], deadline: float) -> None:
+    stream = cast("Any", process.popen.stdin)
+    process.selector.register(stream, selectors.EVENT_WRITE)
+    try:
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                written: int | None = stream.write(view)
+                if written is None:
+                    _wait(process, deadline)
+                else:
+                    view = view[written:]
+    finally:
+        process.selector.unregister(stream)
+
+
+def _reader(process: _Process, deadline: float) -> Any:
+    stream = cast("Any", process.popen.stdout)
+
+    def read(count: int) -> memoryview:
+        data = bytearray(count)
+        view, done = memoryview(data), 0
+        while done < count:
+            received: int | None = stream.readinto(view[done:])
+            if received is None:
+                _wait(process, deadline)
+            elif received == 0:
+                raise EOFError
+            else:
+                done += received
+        return view
+
+    return read

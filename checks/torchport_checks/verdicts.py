@@ -1,0 +1,230 @@
+"""What a check found: the verdict models, which are also its JSON schema.
+
+`Verdict.model_dump_json()` is the machine form (`--json`, the store); `schema` is raised with every
+change that a reader of older JSON would notice.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = 1
+
+Status = Literal["verified", "diverged", "error", "not_run"]
+
+
+class Category(StrEnum):
+    """What kind of difference or failure it is, from the least to the most subtle."""
+
+    FRAMEWORK = "FRAMEWORK"
+    """An interpreter has no torch or no jax, or does not start."""
+    TIMEOUT = "TIMEOUT"
+    MEMORY = "MEMORY"
+    CRASH = "CRASH"
+    """The process that ran the code ended: `os._exit`, a signal, a fault in native code."""
+    LOAD = "LOAD"
+    """A file cannot be imported."""
+    MISSING = "MISSING"
+    """The port has no such definition."""
+    INPUTS = "INPUTS"
+    """No inputs are known with which the original runs."""
+    NOTHING = "NOTHING"
+    """It gives nothing that could be compared by itself."""
+    SOURCE_ERROR = "SOURCE_ERROR"
+    """The original itself raises, and the port was not asked."""
+    CONSTRUCTION = "CONSTRUCTION"
+    """The port's class cannot be constructed with the original's arguments."""
+    WEIGHTS = "WEIGHTS"
+    """The original's weights do not fit the port."""
+    PORT_ERROR = "PORT_ERROR"
+    """The port raises where the original does not."""
+    MISSING_ERROR = "MISSING_ERROR"
+    """The original raises, the port does not."""
+    STRUCTURE = "STRUCTURE"
+    SHAPE = "SHAPE"
+    DTYPE = "DTYPE"
+    NAN = "NAN"
+    """NaN or infinity in one and not in the other."""
+    MISMATCH = "MISMATCH"
+    PRECISION = "PRECISION"
+    """Values differ by less than 1e-4, and by more than rounding explains."""
+    ILL_CONDITIONED = "ILL_CONDITIONED"
+    """Rounding the inputs alone moves the result as far: no bug, and no proof either."""
+    RANDOM = "RANDOM"
+    """The result is random, so that values cannot be compared."""
+
+
+class Model(BaseModel):
+    """Immutable, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class LaneInfo(Model):
+    """One framework on one device, in one interpreter."""
+
+    framework: Literal["torch", "jax"]
+    version: str
+    device: str
+    interpreter: str
+
+
+class Errors(Model):
+    """The largest differences between original and port."""
+
+    abs: float = 0.0
+    rel: float = 0.0
+    ulp: float = 0.0
+
+    def widened(self, other: Errors) -> Errors:
+        """The larger of both, each measure by itself."""
+        return Errors(
+            abs=max(self.abs, other.abs), rel=max(self.rel, other.rel), ulp=max(self.ulp, other.ulp)
+        )
+
+
+class InputUsed(Model):
+    """One argument that the definition was called with."""
+
+    name: str
+    text: str
+    """For people: `f32[8, 16]`, `3`, `None`."""
+    shape: tuple[int, ...] | None = None
+    dtype: str | None = None
+
+
+class Inputs(Model):
+    """What the definition was called with, and where that came from."""
+
+    origin: str
+    """E.g. `get_inputs()`, `a check comment`, `a call in GPT`, `inferred`."""
+    init: list[InputUsed] = Field(default_factory=list[InputUsed])
+    call: list[InputUsed] = Field(default_factory=list[InputUsed])
+    draws: list[str] = Field(default_factory=list[str])
+    """The value distributions that were compared, e.g. `normal`, `wide`, `ties`."""
+    seed: int = 0
+
+
+class Difference(Model):
+    """One place where original and port differ."""
+
+    category: Category
+    where: str
+    """E.g. `output[0]`, `gradient of fc.weight`, `running_mean after a step`."""
+    case: str
+    """Mode and draw, e.g. `eval, ties`."""
+    message: str
+    index: tuple[int, ...] | None = None
+    """Of the worst element."""
+    torch: float | str | None = None
+    port: float | str | None = None
+    reference: float | None = None
+    """What float64 says there."""
+    tolerance: float | None = None
+    """The relative tolerance (`|port - torch| <= tolerance * (|torch| + rms(torch))`) that would
+    have passed."""
+
+
+class Stages(Model):
+    """How far the check came, stage by stage."""
+
+    spec: Literal["passed", "failed", "not_run"] = "not_run"
+    numeric: Literal["passed", "failed", "not_run"] = "not_run"
+
+
+class Gradients(Model):
+    """The outcome of the comparison of gradients."""
+
+    status: Literal["equal", "differ", "not_compared"] = "not_compared"
+    reason: str = ""
+    """Why they were not compared."""
+    inputs: dict[str, Errors] = Field(default_factory=dict[str, Errors])
+    """The largest error of each, by argument."""
+    parameters: dict[str, Errors] = Field(default_factory=dict[str, Errors])
+    """The largest error of each, by torch's name."""
+
+    @property
+    def largest(self) -> Errors:
+        """The largest error over all gradients."""
+        largest = Errors()
+        for errors in (*self.inputs.values(), *self.parameters.values()):
+            largest = largest.widened(errors)
+        return largest
+
+
+class DefinitionVerdict(Model):
+    """The verdict on one function or module class."""
+
+    name: str
+    kind: Literal["function", "module"]
+    source_line: int
+    port_line: int | None = None
+    status: Status
+    category: Category | None = None
+    message: str
+    """For the reader: what, where, and what to do."""
+    stages: Stages = Stages()
+    largest: Errors = Errors()
+    """Over outputs and buffers; gradients have their own."""
+    gradients: Gradients = Gradients()
+    inputs: Inputs | None = None
+    differences: list[Difference] = Field(default_factory=list[Difference])
+    notes: list[str] = Field(default_factory=list[str])
+    output: str = ""
+    """The end of what the code printed, where the check failed."""
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was verified."""
+        return self.status == "verified"
+
+
+class Verdict(Model):
+    """The verdict on a pair of files."""
+
+    schema_version: int = SCHEMA
+    torchport: str
+    source: str
+    port: str
+    target: Literal["jax"] = "jax"
+    lanes: list[LaneInfo] = Field(default_factory=list[LaneInfo])
+    definitions: list[DefinitionVerdict] = Field(default_factory=list[DefinitionVerdict])
+    error: str = ""
+    """Set where the pair as a whole could not be checked; then `category` says why."""
+    category: Category | None = None
+    notes: list[str] = Field(default_factory=list[str])
+    dependencies: dict[str, str] = Field(default_factory=dict[str, str])
+    """Local files that source or port import, with the SHA-256 of each."""
+    seconds: float = 0.0
+    from_store: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether something was verified, and nothing diverged or failed."""
+        statuses = {definition.status for definition in self.definitions}
+        return not self.error and "verified" in statuses and not statuses & {"diverged", "error"}
+
+    @property
+    def status(self) -> Status:
+        """The pair's status: the worst of its definitions'."""
+        if self.error:
+            return "error"
+        for status in ("error", "diverged", "verified"):
+            if any(definition.status == status for definition in self.definitions):
+                return status
+        return "not_run"
+
+    def of(self, name: str) -> DefinitionVerdict:
+        """The verdict on the definition `name`.
+
+        Raises:
+            KeyError: no such definition was checked.
+        """
+        for definition in self.definitions:
+            if definition.name == name:
+                return definition
+        raise KeyError(name)

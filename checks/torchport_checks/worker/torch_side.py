@@ -1,0 +1,824 @@
+"""The torch lane: runs the original, works out its inputs, and gives the float64 reference."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import inspect
+import itertools
+import sys
+import typing
+from typing import Any
+
+import numpy as np
+import torch
+from torch.overrides import TorchFunctionMode
+
+from . import infer
+from .inputs import Call, materialise, redraw
+from .inputs import describe as show
+from .loading import Loaded, StageError, describe, signature
+from .protocol import Array, Opaque, Record, cotangent, leaves, tree_map
+
+_LARGE = 20_000_000
+_DOUBLE = {torch.float32: torch.float64, torch.complex64: torch.complex128}
+
+
+def to_wire(value: Any) -> Any:
+    """A torch value as what travels; tensors are copied."""
+    return tree_map(_leaf_to_wire, _containers(value))
+
+
+def _leaf_to_wire(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        tensor = value.detach()
+        if tensor.layout != torch.strided:
+            tensor = tensor.to_dense()
+        tensor = tensor.resolve_conj().resolve_neg().cpu()
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if dtype.startswith(("bfloat", "float8")):
+            tensor = tensor.float()
+        return Array(dtype, tensor.numpy().copy())
+    if isinstance(value, np.ndarray | np.generic):
+        return Array(value.dtype.name, np.array(value))
+    if isinstance(value, Array):
+        return value
+    if isinstance(value, torch.dtype):
+        return Record("$dtype", {"name": str(value).removeprefix("torch.")})
+    if isinstance(value, torch.device):
+        return Record("$device", {"name": str(value)})
+    if value is None or isinstance(value, bool | int | float | complex | str | Opaque):
+        return value
+    return Opaque(type(value).__qualname__)
+
+
+def _containers(value: Any) -> Any:
+    """`value` with dataclasses and named tuples as `Record`, down to the leaves."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type | Array | Record | Opaque):
+        fields = dataclasses.fields(value)
+        return Record(
+            type(value).__name__, {f.name: _containers(getattr(value, f.name)) for f in fields}
+        )
+    if isinstance(value, tuple):
+        items = tuple(_containers(item) for item in value)
+        if hasattr(value, "_fields"):
+            return Record(type(value).__name__, dict(zip(value._fields, items, strict=True)))
+        return items
+    if isinstance(value, list):
+        return [_containers(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _containers(item) for key, item in value.items()}
+    return value
+
+
+class _Doubling(TorchFunctionMode):
+    """Makes float64 of every float32 that the code asks for by name, for the reference."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func is torch.Tensor.float:
+            func = torch.Tensor.double
+        args = tuple(_DOUBLE.get(a, a) if isinstance(a, torch.dtype) else a for a in args)
+        dtype = kwargs.get("dtype")
+        if isinstance(dtype, torch.dtype):
+            kwargs = {**kwargs, "dtype": _DOUBLE.get(dtype, dtype)}
+        return func(*args, **kwargs)
+
+
+# What torch documents no order for among equal elements.
+_UNORDERED = {"topk", "sort", "argsort", "kthvalue", "median", "nanmedian"}
+# What hands the gradient to one of the equal elements, where JAX shares it among them.
+_PICKING = {"max", "min", "median", "nanmedian"}
+
+
+class _Watching(TorchFunctionMode):
+    """Notes which functions run that leave something open where elements are equal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unordered: set[str] = set()
+        self.picking: set[str] = set()
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in _UNORDERED and not kwargs.get("stable"):
+            self.unordered.add(name)
+        reduces = "dim" in kwargs or (len(args) > 1 and not isinstance(args[1], torch.Tensor))
+        if name in _PICKING and reduces:
+            self.picking.add(name)
+        return func(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def _precise():
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with _Doubling():
+            yield
+    finally:
+        torch.set_default_dtype(default)
+
+
+@contextlib.contextmanager
+def _gradient_switches():
+    """Counts how often the code turns gradients off, in the list that it yields."""
+    seen: list[str] = []
+    patched = [(cls, cls.__enter__) for cls in (torch.no_grad, torch.inference_mode)]
+    for cls, enter in patched:
+
+        def counting(self, enter=enter, name=cls.__name__):
+            seen.append(name)
+            return enter(self)
+
+        cls.__enter__ = counting
+    try:
+        yield seen
+    finally:
+        for cls, enter in patched:
+            cls.__enter__ = enter
+
+
+@dataclasses.dataclass(frozen=True)
+class _Jitter:
+    """Moves tensors by a relative `size`, up or down; with `keep_round` only those of many digits."""
+
+    rng: np.random.Generator
+    size: float
+    keep_round: bool
+
+    def __call__(self, tensor: torch.Tensor) -> torch.Tensor:
+        sign = torch.from_numpy(self.rng.choice([-1.0, 1.0], tensor.shape)).to(tensor)
+        moved = tensor * (1 + self.size * sign)
+        if not self.keep_round:
+            return moved
+        return torch.where(tensor == tensor.to(torch.bfloat16), tensor, moved)
+
+
+class _Bound(torch.nn.Module):
+    """A function with the modules that it takes as arguments: called with the other arguments.
+
+    `modules` are the modules by the parameter's name, which is what their weights' names begin with.
+    """
+
+    def __init__(self, function: Any, modules: dict[str, torch.nn.Module]) -> None:
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+        found = inspect.signature(function)
+        names = list(found.parameters)
+
+        @functools.wraps(function)
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            given = list(args)
+            for name in modules:
+                position = names.index(name)
+                if position <= len(given):
+                    given.insert(position, getattr(self, name))
+                else:
+                    kwargs[name] = getattr(self, name)
+            return function(*given, **kwargs)
+
+        rest = [p for n, p in found.parameters.items() if n not in modules]
+        forward.__signature__ = found.replace(parameters=rest)
+        self.forward = forward
+
+
+_ELSEWHERE = "it is checked through what uses it"
+
+
+def _is_module_class(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, torch.nn.Module)
+
+
+def _is_class_hint(hint: Any) -> bool:
+    return hint is type or typing.get_origin(hint) is type
+
+
+def _required_names(found: inspect.Signature | None) -> list[str]:
+    parameters = found.parameters.values() if found else ()
+    return [p.name for p in parameters if p.default is inspect.Parameter.empty]
+
+
+class Side:
+    """The operations of the torch lane; each takes and returns what `protocol` can carry."""
+
+    def __init__(self, device: str) -> None:
+        self.device = torch.device("cpu" if device == "any" else device)
+        self._seed = 0
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = False
+        torch.zeros(1, device=self.device)
+        # Started here, once: the autograd engine's first use costs as much as a small check.
+        torch.ones(1, requires_grad=True).sum().backward()
+
+    def hello(self) -> dict[str, Any]:
+        devices = ["cpu"]
+        if torch.cuda.is_available():
+            devices.append("cuda")
+        if torch.backends.mps.is_available():
+            devices.append("mps")
+        return {
+            "version": torch.__version__,
+            "device": self.device.type,
+            "devices": devices,
+            "python": sys.version.split()[0],
+        }
+
+    def ping(self) -> None:
+        """Answer."""
+
+    def _reseed(self) -> None:
+        # Not torch.manual_seed: without a GPU it keeps a stack trace of every call for later.
+        torch.default_generator.manual_seed(self._seed)
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(self._seed)
+
+    def load(self, path: str, source: Array) -> dict[str, Any]:
+        """Run the file and list its functions and module classes with their lines."""
+        self.names: dict[str, Any] = {}
+        self.recorded: dict[str, tuple[Any, Call, str]] = {}
+        self._reseed()
+        self.loaded = Loaded(path, source.value.tobytes())
+        lines = self.loaded.lines()
+        found = []
+        for name, value in vars(self.loaded.module).items():
+            if name not in lines or not self.loaded.owns(value):
+                continue
+            if isinstance(value, type) and issubclass(value, torch.nn.Module):
+                kind = "module"
+            elif not isinstance(value, type) and callable(value):
+                kind = "function"
+            else:
+                continue
+            self.names[name] = value
+            if name not in ("get_inputs", "get_init_inputs"):
+                found.append({"name": name, "kind": kind, "line": lines[name]})
+        return {"definitions": found, "dependencies": self.loaded.dependencies()}
+
+    # Preparing: an instance, and inputs with which it runs.
+
+    def prepare(self, name: str, spec: Any, seed: int, draws: list[str]) -> dict[str, Any]:
+        """Construct `name` and find inputs with which it runs.
+
+        Returns the constructor's arguments, the calls of all draws, the weights, and where the
+        inputs came from. `error` is set where the given inputs make the original raise.
+        """
+        self._seed = seed
+        value = self.names[name]
+        self.is_module = isinstance(value, type)
+        self.made: dict[int, tuple[Any, Call]] = {}  # each instance and its constructor's arguments
+        bounds: dict[str, tuple[float, float]] = {}
+        call, error = None, None
+        self.sizes: dict[str, int] = {}
+        self.around: tuple[list[tuple[str, Any]], Any] | None = None
+        self.bound = False
+        init, self.target, origin = None, value, "inferred"
+        if self.is_module:
+            init, call, origin = self._construct(name, value, spec)
+            shown_init = [[n, show(v)] for n, v in self._named_init(value, init).items()]
+        else:
+            init = self._bind(value, self._modules_taken(value))
+            shown_init = [
+                [
+                    p["parameter"],
+                    show(Record(p["class"], self._named_init(self.names[p["class"]], p))),
+                ]
+                for p in (init or {"modules": []})["modules"]
+            ]
+        if spec is not None and (spec["args"] or spec["kwargs"] or not self.is_module):
+            origin = "a check comment"
+            rng = np.random.default_rng(seed)
+            (args, kwargs), bounds = materialise([spec["args"], spec["kwargs"]], rng, self._lookup)
+            call = Call(to_wire(args), to_wire(kwargs), bounds)
+            error = self._confirm(name, call)
+        elif self.is_module and name == self._main() and "get_inputs" in self.names:
+            origin = "get_inputs()"
+            call = self._given(self._seeded(self.names["get_inputs"]))
+            error = self._confirm(name, call)
+        elif call is None and name in self.recorded:
+            _, call, by = self.recorded[name]
+            origin = f"a call in {by}"
+            error = self._confirm(name, call)
+        elif call is not None:
+            error = self._confirm(name, call)
+        if call is None or (error is not None and origin.startswith("a call in")):
+            origin = "inferred"
+            call = self._infer(name, value)
+            error = None
+        drawn = draws[:1] if error or self._is_large(call) else draws
+        self.calls = [redraw(draw, call, seed) for draw in drawn]
+        self.parameters = self._parameter_names(value)
+        return {
+            "init": init,
+            "calls": [{"args": c.args, "kwargs": c.kwargs} for c in self.calls],
+            "parameters": [n for n, _ in call.named(self.parameters)],
+            "shown": [[n, show(v), v if isinstance(v, Array) else None]
+                      for n, v in call.named(self.parameters)],
+            "shown_init": shown_init,
+            "origin": origin,
+            "weights": self._weights(),
+            "weight_names": self._weight_names(),
+            "train": self._trains(),
+            "error": error,
+        }  # fmt: skip
+
+    def _is_large(self, call: Call) -> bool:
+        """Whether one draw has to do: runs of several seconds teach less than they cost."""
+        sizes = [v.value.size for _, v in leaves([call.args, call.kwargs]) if isinstance(v, Array)]
+        if self.is_module:
+            sizes += [parameter.numel() for parameter in self.target.parameters()]
+        return sum(sizes) > _LARGE
+
+    def _main(self) -> str | None:
+        modules = [name for name, value in self.names.items() if isinstance(value, type)]
+        return "Model" if "Model" in modules else modules[-1] if modules else None
+
+    def _lookup(self, name: str) -> Any:
+        try:
+            return getattr(self.loaded.module, name)
+        except AttributeError:
+            raise StageError(
+                "INPUTS", f"the check comment names {name}, which the file does not define"
+            ) from None
+
+    def _seeded(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        self._reseed()
+        np.random.seed(self._seed % 2**32)
+        return function(*args, **kwargs)
+
+    def _given(self, given: Any) -> Call:
+        """A call from what `get_inputs()` or `get_init_inputs()` returned."""
+        if isinstance(given, dict):
+            return Call([], to_wire(given))
+        if isinstance(given, list | tuple):
+            return Call([to_wire(item) for item in given])
+        return Call([to_wire(given)])
+
+    def _construct(self, name: str, cls: Any, spec: Any) -> tuple[Any, Call | None, str]:
+        """Set the target to an instance; return its arguments, and a call if one was recorded."""
+        call, origin = None, "inferred"
+        if spec is not None and spec["init"] is not None:
+            built, _ = materialise(spec["init"], np.random.default_rng(self._seed), self._lookup)
+            given = built if isinstance(built, dict | list | tuple) else [built]
+            options = [self._given(given)]
+        elif name == self._main() and "get_init_inputs" in self.names:
+            options = [self._given(self._seeded(self.names["get_init_inputs"]))]
+        elif name in self.recorded and self.recorded[name][0] is not None:
+            init, call, by = self.recorded[name]
+            options, origin = [init], f"a call in {by}"
+        else:
+            options = infer.constructor_calls(cls, self.loaded.module)
+        failure: BaseException | None = None
+        for option in options:
+            try:
+                with self._recording():
+                    self.target = self._seeded(cls, *self.unwire(option.args),
+                                               **self.unwire(option.kwargs))  # fmt: skip
+            except BaseException as error:
+                failure = failure or error
+                continue
+            self.target.to(self.device)
+            self._note_sizes(cls, option)
+            return {"args": to_wire(option.args), "kwargs": to_wire(option.kwargs)}, call, origin
+        try:
+            hints = typing.get_type_hints(cls.__init__)
+        except Exception:
+            hints = {}
+        classes = [n for n in _required_names(signature(cls)) if _is_class_hint(hints.get(n))]
+        if classes:
+            raise StageError(
+                "NOTHING", f"Its constructor takes a class ({classes[0]}); {_ELSEWHERE}."
+            )
+        detail = f": {type(failure).__name__}: {failure}" if failure else ""
+        raise StageError(
+            "INPUTS",
+            f"No constructor arguments are known with which {name} can be made{detail}. Give them "
+            "in a comment above the class, e.g. # torchport: check(x=f32[2, 8], init=(8, 4)).",
+        )
+
+    def _note_sizes(self, cls: Any, init: Call) -> None:
+        """Keep the whole numbers among a constructor's arguments, its defaults included."""
+        found = signature(cls)
+        if found is None:
+            return
+        values = {n: p.default for n, p in found.parameters.items()}
+        values |= init.named(list(values))
+        self.sizes |= {n: v for n, v in values.items() if type(v) is int}
+
+    def _modules_taken(self, function: Any) -> dict[str, str]:
+        """The module class of the file that each parameter is annotated with.
+
+        Raises:
+            StageError: a parameter is any module or a class, or the result is a module: there is
+                nothing to compare before the caller says which.
+        """
+        try:
+            hints = typing.get_type_hints(function)
+        except Exception:  # one name that is missing at run time costs all of them
+            hints = dict(getattr(function, "__annotations__", {}))
+        names = {id(value): name for name, value in self.names.items()}
+        found = signature(function)
+        required = _required_names(found)
+        taken: dict[str, str] = {}
+        for parameter, hint in hints.items():
+            if parameter == "return":
+                if _is_module_class(hint):
+                    raise StageError("NOTHING", f"It returns a module; {_ELSEWHERE}.")
+            elif id(hint) in names and _is_module_class(hint):
+                taken[parameter] = names[id(hint)]
+            elif parameter in required and (_is_module_class(hint) or _is_class_hint(hint)):
+                kind = "a class" if _is_class_hint(hint) else "any module"
+                raise StageError("NOTHING", f"It takes {kind} ({parameter}); {_ELSEWHERE}.")
+        return taken
+
+    def _bind(self, function: Any, taken: dict[str, str]) -> dict[str, Any] | None:
+        """Make the target the function together with modules for the parameters `taken`."""
+        if not taken:
+            return None
+        self.is_module = self.bound = True
+        parts, modules = [], {}
+        for parameter, name in taken.items():
+            cls = self.names[name]
+            init, call, _ = self._construct(name, cls, None)
+            parts.append({"parameter": parameter, "class": name, **init})
+            modules[parameter] = self.target
+            if self.around is None:
+                self._run_by_itself(name, cls, call)
+        self.target = _Bound(function, modules)
+        return {"modules": parts}
+
+    def _run_by_itself(self, name: str, cls: Any, call: Call | None) -> None:
+        """Note inputs and output of the target, for those of a function that takes it."""
+        try:
+            if name == self._main() and "get_inputs" in self.names:
+                call = self._given(self._seeded(self.names["get_inputs"]))
+            call = call or self._infer(name, cls)
+            given = call.named(self._parameter_names(cls))
+            self.around = given, self._plain_run(call)
+        except BaseException:  # the function may still run with what its own names suggest
+            self.around = None
+
+    def unwire(self, value: Any) -> Any:
+        """A travelled value as torch sees it; tensors are fresh."""
+        match value:
+            case Array():
+                tensor = torch.from_numpy(np.array(value.value))
+                return tensor.to(getattr(torch, value.dtype)).to(self.device)
+            case Record(name="$dtype"):
+                return getattr(torch, value.fields["name"])
+            case Record(name="$device"):
+                return self.device
+            case Record():
+                cls = getattr(self.loaded.module, value.name)
+                return cls(**{k: self.unwire(v) for k, v in value.fields.items()})
+            case list():
+                return [self.unwire(item) for item in value]
+            case tuple():
+                return tuple(self.unwire(item) for item in value)
+            case dict():
+                return {key: self.unwire(item) for key, item in value.items()}
+            case _:
+                return value
+
+    def _confirm(self, name: str, call: Call) -> dict[str, Any] | None:
+        """Run once, noting how the file's other definitions are called; what it raises, as data."""
+        if len(self.names.keys() - {"get_inputs", "get_init_inputs"}) == 1:
+            return None  # no other definition to watch; `run` will show whether it raises
+        try:
+            with self._recording(by=name):
+                self._plain_run(call)
+        except BaseException as error:  # sys.exit included
+            return describe(error)
+        return None
+
+    def _plain_run(self, call: Call) -> Any:
+        target = self.target
+        if self.is_module:
+            target.eval()
+        with torch.no_grad():
+            return self._seeded(target, *self.unwire(call.args), **self.unwire(call.kwargs))
+
+    def _infer(self, name: str, value: Any) -> Call:
+        function = self.target.forward if self.is_module else value
+        module = self.target if self.is_module else None
+        options = infer.calls(function, module, self.sizes, self._seed)
+        if self.bound and self.around is not None:
+            options = itertools.chain(infer.calls_with(function, *self.around, self._seed), options)
+        call, tried = infer.first_that_runs(options, self._plain_run)
+        if call is None:
+            raise StageError("INPUTS", f"{tried} Give them in a comment above the definition, e.g. "
+                             "# torchport: check(x=f32[8, 16]).")  # fmt: skip
+        self._confirm(name, call)
+        return call
+
+    @contextlib.contextmanager
+    def _recording(self, by: str | None = None):
+        """Notes how definitions of the file are constructed and, given `by`, called."""
+        module, restore = self.loaded.module, []
+
+        def note(name: str, init: Any, args: Any, kwargs: Any) -> None:
+            if name in self.recorded or name == by:
+                return
+            call = Call(to_wire(list(args)), to_wire(dict(kwargs)))
+            parts = [call.args, call.kwargs, init and [init.args, init.kwargs]]
+            if not any(isinstance(leaf, Opaque) for _, leaf in leaves(parts)):
+                self.recorded[name] = (init, call, by)
+
+        for name, value in self.names.items():
+            if isinstance(value, type):
+                self._record_class(name, value, note if by else None, restore)
+            elif by is not None:
+
+                def function(*args, _name=name, _value=value, **kwargs):
+                    note(_name, None, args, kwargs)
+                    return _value(*args, **kwargs)
+
+                setattr(module, name, functools.wraps(value)(function))
+                restore.append(functools.partial(setattr, module, name, value))
+        try:
+            yield
+        finally:
+            for undo in reversed(restore):
+                undo()
+
+    def _record_class(self, name: str, cls: Any, note: Any, restore: list[Any]) -> None:
+        side = self
+
+        def patch(attribute: str, replacement: Any) -> None:
+            own = attribute in vars(cls)
+            original = vars(cls).get(attribute)
+            setattr(cls, attribute, functools.wraps(getattr(cls, attribute))(replacement))
+            undo = functools.partial(setattr, cls, attribute, original)
+            restore.append(undo if own else functools.partial(delattr, cls, attribute))
+
+        init, forward = cls.__init__, cls.forward
+        found = signature(cls)
+        defaults = {n: p.default for n, p in found.parameters.items()} if found else {}
+
+        def recording_init(self, *args, **kwargs):
+            if type(self) is cls:
+                # A default spelled out, as norm_layer=nn.LayerNorm, is the port's own default.
+                given = {n: v for n, v in kwargs.items() if v is not defaults.get(n, found)}
+                call = Call(to_wire(list(args)), to_wire(given))
+                side.made[id(self)] = (self, call)
+            init(self, *args, **kwargs)
+
+        patch("__init__", recording_init)
+        if note is not None:
+
+            def recording_forward(self, *args, **kwargs):
+                if type(self) is cls and id(self) in side.made:
+                    note(name, side.made[id(self)][1], args, kwargs)
+                return forward(self, *args, **kwargs)
+
+            patch("forward", recording_forward)
+
+    def _parameter_names(self, value: Any) -> list[str]:
+        found = signature(self.target.forward if self.is_module else value)
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return [p.name for p in found.parameters.values() if p.kind in kinds] if found else []
+
+    def _named_init(self, cls: Any, init: dict[str, Any]) -> dict[str, Any]:
+        found = signature(cls)
+        names = list(found.parameters) if found else []
+        return dict(Call(init["args"], init["kwargs"]).named(names))
+
+    def _weights(self) -> dict[str, Array]:
+        if not self.is_module:
+            return {}
+        return {k: _leaf_to_wire(v) for k, v in self.target.state_dict().items()
+                if isinstance(v, torch.Tensor)}  # fmt: skip
+
+    def _weight_names(self) -> list[str]:
+        if not self.is_module:
+            return []
+        return [n for n, p in self.target.named_parameters() if p.requires_grad]
+
+    def _trains(self) -> bool:
+        """Whether train mode is worth a run: batch statistics, or code that asks for the mode."""
+        if not self.is_module or self.bound:
+            return False
+        norms = torch.nn.modules.batchnorm._NormBase
+        return b".training" in self.loaded.source or any(
+            isinstance(module, norms) for module in self.target.modules()
+        )
+
+    # Running.
+
+    def run(self, cases: list[tuple[bool, int]], gradients: bool) -> list[dict[str, Any]]:
+        """For each case (train mode, number of the draw): the outcome, with its reference."""
+        outcomes = []
+        for train, draw in cases:
+            outcome = self._outcome(self.calls[draw], train, gradients)
+            if outcome["error"] is None:
+                outcome["reference"] = self._outcome(self.calls[draw], train, gradients, True)
+            outcomes.append(outcome)
+        return outcomes
+
+    def jitter(
+        self,
+        case: tuple[bool, int],
+        gradients: bool,
+        times: int,
+        scale: int = -24,
+        keep_round: bool = False,
+    ) -> list[dict[str, Any]]:
+        """The float64 outcomes of a case with inputs and weights moved by 2^scale, `times` times.
+
+        With `keep_round` numbers of few digits stay as they are: what lies on a boundary because of
+        them (a clamp's bound, a tie) does so on purpose, and not within rounding.
+        """
+        train, draw = case
+        return [
+            self._outcome(
+                self.calls[draw],
+                train,
+                gradients,
+                True,
+                jitter=_Jitter(np.random.default_rng([number + 1, -scale]), 2.0**scale, keep_round),
+            )
+            for number in range(times)
+        ]
+
+    def ties(self, case: tuple[bool, int]) -> dict[str, list[str]]:
+        """The functions in a case that leave something open where elements are equal.
+
+        `unordered` are those in whose result equal elements may come in any order, `picking` those
+        whose gradient goes to one of them.
+        """
+        train, draw = case
+        with _Watching() as watching:
+            self._outcome(self.calls[draw], train, False)
+        return {"unordered": sorted(watching.unordered), "picking": sorted(watching.picking)}
+
+    def _outcome(
+        self,
+        call: Call,
+        train: bool,
+        gradients: bool,
+        precise: bool = False,
+        jitter: _Jitter | None = None,
+    ) -> dict[str, Any]:
+        try:
+            with (
+                _precise() if precise else contextlib.nullcontext(),
+                self._borrowed(train, precise) as target,
+            ):
+                return self._run(target, call, train, gradients, precise, jitter)
+        except BaseException as error:
+            return {"error": describe(error)}
+
+    @contextlib.contextmanager
+    def _borrowed(self, train: bool, precise: bool):
+        """The target in the given mode and precision, put back afterwards as it was.
+
+        Not a deep copy: a lambda that holds a submodule would go on using the original's.
+        """
+        if not self.is_module:
+            yield self.target
+            return
+        parts = list(self.target.modules())
+        saved = [
+            (part, dict(vars(part)), dict(part._parameters), dict(part._buffers)) for part in parts
+        ]
+        tensors = [*self.target.parameters(), *self.target.buffers()]
+        values = [tensor.detach().clone() for tensor in tensors]
+        try:
+            self.target.train(train)
+            for part in parts:
+                # Dropped units differ between frameworks; the rest of train mode must agree.
+                if isinstance(part, torch.nn.modules.dropout._DropoutNd):
+                    part.eval()
+            yield self.target.double() if precise else self.target
+        finally:
+            for part, attributes, parameters, buffers in saved:
+                vars(part).clear()
+                vars(part).update(attributes)
+                for kept, now in ((parameters, part._parameters), (buffers, part._buffers)):
+                    now.clear()
+                    now.update(kept)
+            for tensor, value in zip(tensors, values, strict=True):
+                tensor.data = value
+
+    def _run(
+        self,
+        target: Any,
+        call: Call,
+        train: bool,
+        gradients: bool,
+        precise: bool,
+        jitter: _Jitter | None,
+    ) -> dict[str, Any]:
+        sources: dict[str, torch.Tensor] = {}
+        passed: dict[str, torch.Tensor] = {}
+
+        def argument(path: str, leaf: Any) -> Any:
+            value = self.unwire(leaf)
+            if not isinstance(value, torch.Tensor):
+                return value
+            if precise:
+                value = value.to(_DOUBLE.get(value.dtype, value.dtype))
+            if jitter is not None and value.is_floating_point():
+                value = jitter(value)
+            sources[path] = value
+            if value.is_floating_point() or value.is_complex():
+                value.requires_grad_(gradients)
+            passed[path] = value.clone()  # not the leaf itself, which may not be changed in place
+            return passed[path]
+
+        args, kwargs = [], {}
+        for position, (name, value) in enumerate(call.named(self.parameters)):
+            built = self._mapped(argument, name, value)
+            if position < len(call.args):
+                args.append(built)
+            else:
+                kwargs[name] = built
+        versions = {path: tensor._version for path, tensor in passed.items()}
+        parameters = {}
+        if self.is_module:
+            parameters = {n: p for n, p in target.named_parameters() if p.requires_grad}
+            if jitter is not None:
+                with torch.no_grad():
+                    for parameter in parameters.values():
+                        parameter.copy_(jitter(parameter))
+        self._reseed()
+        state = torch.get_rng_state()
+        with _gradient_switches() as switches:
+            output = target(*args, **kwargs)
+        random = not torch.equal(state, torch.get_rng_state())
+        mutated = {
+            path: tensor
+            for path, tensor in passed.items()
+            if tensor._version != versions[path]
+            and not torch.equal(tensor.detach(), sources[path].detach())
+        }
+        tree = _containers(output)
+        if output is None and mutated:
+            # The port cannot change its argument: it must return what torch left there.
+            tree = next(iter(mutated.values())) if len(mutated) == 1 else tuple(mutated.values())
+        outcome = {
+            "error": None,
+            "output": tree_map(_leaf_to_wire, tree),
+            "mutated": list(mutated),
+            "random": random,
+            "modules": any(isinstance(v, torch.nn.Module) for _, v in leaves(tree)),
+            "buffers": {n: _leaf_to_wire(b) for n, b in target.named_buffers()} if train else {},
+            "input_gradients": None,
+            "weight_gradients": None,
+            "reason": "",
+        }
+        if gradients:
+            wanted = {p: t for p, t in sources.items() if t.requires_grad}
+            outcome |= _gradients(tree, wanted, parameters, switches)
+        return outcome
+
+    def _mapped(self, function: Any, path: str, value: Any) -> Any:
+        """`value` with its tensors passed through `function(path, tensor)`."""
+        match value:
+            case Array():
+                return function(path, value)
+            case list() | tuple():
+                items = [self._mapped(function, f"{path}[{i}]", v) for i, v in enumerate(value)]
+                return items if isinstance(value, list) else tuple(items)
+            case dict():
+                return {k: self._mapped(function, f"{path}[{k!r}]", v) for k, v in value.items()}
+            case _:
+                return self.unwire(value)
+
+
+def _gradients(tree: Any, inputs: dict, parameters: dict, switches: list[str]) -> dict[str, Any]:
+    """The vector-Jacobian product of all inexact outputs, by input path and by parameter name."""
+    outputs = [leaf for _, leaf in leaves(tree) if isinstance(leaf, torch.Tensor)
+               and (leaf.is_floating_point() or leaf.is_complex())]  # fmt: skip
+    pairs = [
+        (leaf, torch.from_numpy(cotangent(index, tuple(leaf.shape))).to(leaf))
+        for index, leaf in enumerate(outputs)
+        if leaf.requires_grad
+    ]
+    if not outputs:
+        return {"reason": "no floating-point output"}
+    if not pairs and switches:
+        return {"reason": f"the original runs under torch.{switches[0]}"}
+    if not inputs and not parameters:
+        return {"reason": "no floating-point input"}
+    wanted = [*inputs.values(), *parameters.values()]
+    if pairs:
+        try:
+            found = torch.autograd.grad(
+                [leaf for leaf, _ in pairs], wanted, [ct for _, ct in pairs], allow_unused=True
+            )
+        except RuntimeError as error:
+            return {"reason": f"torch cannot differentiate it: {error}"}
+    else:
+        found = [None] * len(wanted)
+    values = [
+        _leaf_to_wire(torch.zeros_like(source) if gradient is None else gradient)
+        for gradient, source in zip(found, wanted, strict=True)
+    ]
+    return {
+        "input_gradients": dict(zip(inputs, values, strict=False)),
+        "weight_gradients": dict(zip(parameters, values[len(inputs) :], strict=True)),
+    }

@@ -1,0 +1,151 @@
+"""`[tool.torchport]`: the settings of a project, read from the nearest pyproject.toml.
+
+The table is validated by pydantic, which is imported only where there is one: a command in a project
+without settings starts without it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast
+
+TABLE = "tool.torchport"
+
+
+class ConfigurationError(Exception):
+    """A pyproject.toml cannot be used; the message names the file, the key, and what to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frameworks:
+    """One string for each framework."""
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
+
+    torch: str | None = None
+    jax: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The settings of a project; each has the default that holds without a table.
+
+    Attributes:
+        target: the framework to port to.
+        suffix: what a port's file name has after its source's; `{target}` stands for the target.
+        exclude: globs of files and folders that are passed over when a folder is ported, relative to
+            the pyproject.toml.
+        python: the interpreter that has each framework; by default the one that runs torchport.
+        device: the device that each framework is checked on ("cpu", "cuda", "gpu").
+        timeout: seconds for one request to a lane.
+        memory: MiB that one lane may take.
+        path: the pyproject.toml; None without one.
+    """
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
+
+    target: Literal["jax"] = "jax"
+    suffix: str = "_{target}"
+    exclude: tuple[str, ...] = ()
+    python: Frameworks = field(default_factory=Frameworks)
+    device: Frameworks = field(default_factory=Frameworks)
+    timeout: float = 120.0
+    memory: int = 8192
+    path: Path | None = None
+
+    def excluded(self, path: Path) -> bool:
+        """Whether `exclude` names a file or folder, or a folder above it."""
+        if not self.exclude or self.path is None:
+            return False
+        try:
+            relative = path.resolve().relative_to(self.path.parent)
+        except ValueError:
+            return False
+        places = [relative, *relative.parents][:-1]
+        return any(place.match(pattern.rstrip("/")) for place in places for pattern in self.exclude)
+
+
+def find_pyproject(start: Path) -> Path | None:
+    """The nearest pyproject.toml, in `start` or a folder above it."""
+    start = start.resolve()
+    for folder in (start, *start.parents):
+        path = folder / "pyproject.toml"
+        if path.is_file():
+            return path
+    return None
+
+
+def read_configuration(start: Path) -> Configuration:
+    """The settings that hold in the folder `start`.
+
+    Raises:
+        ConfigurationError: the nearest pyproject.toml cannot be read, or its table is not valid.
+    """
+    path = find_pyproject(start)
+    if path is None:
+        return Configuration()
+    try:
+        table: Any = tomllib.loads(path.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    for key in TABLE.split("."):
+        table = cast("dict[str, Any]", table).get(key, {})
+        if not isinstance(table, dict):
+            raise ConfigurationError(f"{path}: [{TABLE}] is not a table")
+    if not table:
+        return Configuration(path=path)
+    return _validated(cast("dict[str, Any]", table), path)
+
+
+def _validated(table: dict[str, Any], path: Path) -> Configuration:
+    from pydantic import TypeAdapter, ValidationError
+
+    if "path" in table:  # a field of ours, not a setting
+        raise ConfigurationError(_unknown(("path",), path))
+    try:
+        configuration = TypeAdapter(Configuration).validate_python({**table, "path": path})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        keys = tuple(str(part) for part in problem["loc"])
+        if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            raise ConfigurationError(_unknown(keys, path)) from error
+        raise ConfigurationError(
+            f"{path}: [{TABLE}] {'.'.join(keys)} = {problem['input']!r}: {_lower(problem['msg'])}"
+        ) from error
+    for name in ("timeout", "memory"):
+        if getattr(configuration, name) <= 0:
+            raise ConfigurationError(f"{path}: [{TABLE}] {name} must be greater than 0")
+    suffix = configuration.suffix.replace("{target}", "jax")
+    if not re.fullmatch(r"[\w.-]+", suffix):
+        raise ConfigurationError(
+            f"{path}: [{TABLE}] suffix = {configuration.suffix!r}: it ends a file name, as in "
+            "model_jax.py, so it takes letters, digits, '_', '-' and '.', and at least one of them"
+        )
+    return configuration
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:]
+
+
+def _unknown(keys: tuple[str, ...], path: Path) -> str:
+    known = list(_names(Configuration))
+    key = ".".join(keys)
+    near = difflib.get_close_matches(key.replace("-", "_"), known, 1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"{path}: [{TABLE}] has no key {key}.{hint} The keys are {', '.join(known)}."
+
+
+def _names(kind: type) -> Iterable[str]:
+    for item in fields(kind):
+        if item.name == "path":
+            continue
+        if item.default_factory is Frameworks:
+            yield from (f"{item.name}.{inner.name}" for inner in fields(Frameworks))
+        else:
+            yield item.name

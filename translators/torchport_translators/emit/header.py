@@ -1,0 +1,110 @@
+"""The header of a port: where it comes from, and the hashes by which drift is seen.
+
+```
+# Ported from PyTorch (mlp.py) to JAX by torchport 0.1.0.
+# torchport: source=mlp.py target=jax text=1f0c2d9a83b4
+# torchport: MLP=0a7c11b2d9e0 loss_fn=77ab0c3d1e2f
+```
+
+`text` is the hash of the port below its header, so that an edit by hand is seen; the others are the
+hashes of the definitions in the source, so that a change of the source is seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from torchport_translators._version import __version__
+from torchport_translators.emit.assemble import top_level
+from torchport_translators.source.syntax import Source
+
+_TITLES = {"jax": "JAX", "mlx": "MLX"}
+_HEADER = re.compile(
+    r"^# Ported from PyTorch .*? by torchport (?P<version>\S+?)\.\r?\n"
+    r"# torchport: source=(?P<source>\S+) target=(?P<target>\w+) text=(?P<text>\w+)\r?\n"
+    r"(?P<definitions>(?:# torchport:(?: [^\s=]+=[0-9a-f]{12})+\r?\n)*)(?:\r?\n)?",
+    re.MULTILINE,
+)
+_FIRST_LINES = re.compile(r"\A\ufeff?(?:#!.*\r?\n)?(?:#.*coding[:=].*\r?\n)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a port says of itself.
+
+    Attributes:
+        source: the source's file name, relative to the port.
+        target: "jax" or "mlx".
+        version: the torchport that wrote it.
+        text: hash of the port's text as it was written.
+        definitions: hash of each top-level definition of the source as it was then.
+    """
+
+    source: str
+    target: str
+    version: str
+    text: str
+    definitions: Mapping[str, str]
+
+
+def digest(text: str) -> str:
+    """Twelve hexadecimal digits for a text; line endings and white space at line ends do not count."""
+    lines = "\n".join(line.rstrip() for line in text.strip().splitlines())
+    return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def definition_digests(source: Source) -> dict[str, str]:
+    """The hash of each top-level definition of a source."""
+    return {name: digest(source[node]) for name, node in top_level(source)}
+
+
+def with_header(port: str, name: str, target: str, source: Source) -> str:
+    """The port's text under a header; a shebang and an encoding line stay first."""
+    newline = "\r\n" if "\r\n" in port else "\n"
+    first = _FIRST_LINES.match(port)
+    at = first.end() if first else 0
+    lines = [
+        f"# Ported from PyTorch ({name}) to {_TITLES[target]} by torchport {__version__}.",
+        f"# torchport: source={quote(name)} target={target} text={digest(port)}",
+    ]
+    row = ""
+    for definition, value in definition_digests(source).items():
+        item = f" {quote(definition)}={value}"
+        if len(row) + len(item) > 84:
+            lines.append(f"# torchport:{row}")
+            row = ""
+        row += item
+    if row:
+        lines.append(f"# torchport:{row}")
+    return port[:at] + newline.join(lines) + newline * 2 + port[at:]
+
+
+def read_header(port: str) -> Header | None:
+    """A port's header; None for any other text."""
+    match = _HEADER.search(port)
+    if match is None:
+        return None
+    pairs = [
+        item.split("=")
+        for line in match["definitions"].splitlines()
+        for item in line.removeprefix("# torchport:").split()
+    ]
+    return Header(
+        source=unquote(match["source"]),
+        target=match["target"],
+        version=match["version"],
+        text=match["text"],
+        definitions={unquote(name): value for name, value in pairs},
+    )
+
+
+def edited_by_hand(port: str) -> bool:
+    """Whether a port differs from what torchport wrote; a text without a header does."""
+    match = _HEADER.search(port)
+    if match is None:
+        return True
+    return digest(port[: match.start()] + port[match.end() :]) != match["text"]

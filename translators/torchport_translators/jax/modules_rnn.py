@@ -1,0 +1,244 @@
+"""Recurrent layers: torch.nn modules on lax.scan; parameters carry torch's names and shapes."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+
+from torchport_translators.catalogue import ports
+from torchport_translators.jax.modules_linear import _uniform_within
+
+
+# A cell takes what the input gives to its gates, what the hidden state gives, and the state, whose
+# first item is the hidden state; it returns the next state.
+def _tanh_cell(x, h, state):
+    return (jnp.tanh(x + h),)
+
+
+def _relu_cell(x, h, state):
+    return (nnx.relu(x + h),)
+
+
+def _gru_cell(x, h, state):
+    reset_x, update_x, new_x = jnp.split(x, 3, axis=-1)
+    reset_h, update_h, new_h = jnp.split(h, 3, axis=-1)
+    update = nnx.sigmoid(update_x + update_h)
+    new = jnp.tanh(new_x + nnx.sigmoid(reset_x + reset_h) * new_h)
+    return (new + update * (state[0] - new),)
+
+
+def _lstm_cell(x, h, state):
+    enter, forget, new, leave = jnp.split(x + h, 4, axis=-1)
+    memory = nnx.sigmoid(forget) * state[1] + nnx.sigmoid(enter) * jnp.tanh(new)
+    return nnx.sigmoid(leave) * jnp.tanh(memory), memory
+
+
+def _scan_cell(
+    cell, x, state, reverse, *, weight_ih, weight_hh, bias_ih=0, bias_hh=0, weight_hr=None
+):
+    """Runs a cell over (time, batch, features); gives the last state and all outputs."""
+
+    def step(state, x):
+        hidden, *rest = cell(x, state[0] @ weight_hh.T + bias_hh, state)
+        if weight_hr is not None:
+            hidden = hidden @ weight_hr.T
+        return (hidden, *rest), hidden
+
+    return lax.scan(step, state, x @ weight_ih.T + bias_ih, reverse=reverse)
+
+
+class _Recurrent(nnx.Module):
+    """Stacked layers of a cell, in one direction or both; the batch axis is optional.
+
+    weight_ih_l0 is (gates * hidden, input), weight_hh_l0 (gates * hidden, hidden); the names of the
+    backward direction end in "_reverse".
+    """
+
+    def _set_up(self, gates, input_size, num_layers, bias, dropout, bidirectional, dtype, rngs):
+        self.layers = range(num_layers)
+        self.directions = ("", "_reverse") if bidirectional else ("",)
+        self.dropout = nnx.Dropout(dropout, rngs=rngs)
+        hidden, output = self.hidden_size, self.output_size
+        init = _uniform_within(hidden**-0.5)
+        for layer in self.layers:
+            width = output * len(self.directions) if layer else input_size
+            shapes = {"weight_ih": (gates * hidden, width), "weight_hh": (gates * hidden, output)}
+            if bias:
+                shapes |= {"bias_ih": (gates * hidden,), "bias_hh": (gates * hidden,)}
+            if output != hidden:
+                shapes |= {"weight_hr": (output, hidden)}
+            for direction in self.directions:
+                for name, shape in shapes.items():
+                    parameter = nnx.Param(init(rngs.params(), shape, dtype))
+                    setattr(self, f"{name}_l{layer}{direction}", parameter)
+        self.names = tuple(shapes)
+
+    def _run(self, cell, input, state, sizes):
+        """The output, and the last state: a part (layers * directions, batch, size) for each size."""
+        swapped = self.batch_first and input.ndim == 3
+        x = input.swapaxes(0, 1) if swapped else input
+        if state is None:
+            count = len(self.layers) * len(self.directions)
+            state = [jnp.zeros((count, *x.shape[1:-1], size), x.dtype) for size in sizes]
+        last = []
+        for layer in self.layers:
+            x = self.dropout(x) if layer else x
+            outputs = []
+            for direction in self.directions:
+                end = f"_l{layer}{direction}"
+                weights = {name: getattr(self, name + end)[...] for name in self.names}
+                start = tuple(part[len(last)] for part in state)
+                final, output = _scan_cell(cell, x, start, direction == "_reverse", **weights)
+                last.append(final)
+                outputs.append(output)
+            x = jnp.concatenate(outputs, axis=-1)
+        x = x.swapaxes(0, 1) if swapped else x
+        return x, tuple(jnp.stack(part) for part in zip(*last, strict=True))
+
+
+@ports("torch.nn.LSTM")
+class LSTM(_Recurrent):
+    """torch's LSTM; returns the output and (hidden, memory)."""
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        proj_size=0,
+        *,
+        dtype=jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.hidden_size, self.output_size = hidden_size, proj_size or hidden_size
+        self.batch_first = batch_first
+        self._set_up(4, input_size, num_layers, bias, dropout, bidirectional, dtype, rngs)
+
+    def __call__(self, input, hx=None) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        return self._run(_lstm_cell, input, hx, (self.output_size, self.hidden_size))
+
+
+@ports("torch.nn.GRU")
+class GRU(_Recurrent):
+    """torch's GRU, which applies the reset gate after the hidden projection."""
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        *,
+        dtype=jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.hidden_size = self.output_size = hidden_size
+        self.batch_first = batch_first
+        self._set_up(3, input_size, num_layers, bias, dropout, bidirectional, dtype, rngs)
+
+    def __call__(self, input, hx=None) -> tuple[jax.Array, jax.Array]:
+        state = None if hx is None else (hx,)
+        output, (hidden,) = self._run(_gru_cell, input, state, (self.hidden_size,))
+        return output, hidden
+
+
+@ports("torch.nn.RNN")
+class RNN(_Recurrent):
+    """torch's plain recurrence: tanh (or relu) of the two projections."""
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        nonlinearity="tanh",
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        *,
+        dtype=jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.hidden_size = self.output_size = hidden_size
+        self.batch_first = batch_first
+        self.cell = _relu_cell if nonlinearity == "relu" else _tanh_cell
+        self._set_up(1, input_size, num_layers, bias, dropout, bidirectional, dtype, rngs)
+
+    def __call__(self, input, hx=None) -> tuple[jax.Array, jax.Array]:
+        state = None if hx is None else (hx,)
+        output, (hidden,) = self._run(self.cell, input, state, (self.hidden_size,))
+        return output, hidden
+
+
+class _Cell(nnx.Module):
+    """One step of a recurrence; weight_ih is (gates * hidden, input)."""
+
+    def _set_up(self, gates, input_size, hidden_size, bias, dtype, rngs):
+        self.hidden_size = hidden_size
+        init = _uniform_within(hidden_size**-0.5)
+        rows = gates * hidden_size
+        self.weight_ih = nnx.Param(init(rngs.params(), (rows, input_size), dtype))
+        self.weight_hh = nnx.Param(init(rngs.params(), (rows, hidden_size), dtype))
+        self.bias_ih = nnx.Param(init(rngs.params(), (rows,), dtype)) if bias else None
+        self.bias_hh = nnx.Param(init(rngs.params(), (rows,), dtype)) if bias else None
+
+    def _step(self, cell, input, state):
+        if state is None:
+            state = (jnp.zeros((*input.shape[:-1], self.hidden_size), input.dtype),) * 2
+        x, h = input @ self.weight_ih.T, state[0] @ self.weight_hh.T
+        if self.bias_ih is not None:
+            x, h = x + self.bias_ih, h + self.bias_hh
+        return cell(x, h, state)
+
+
+@ports("torch.nn.LSTMCell")
+class LSTMCell(_Cell):
+    """One step of an LSTM; returns (hidden, memory)."""
+
+    def __init__(self, input_size, hidden_size, bias=True, *, dtype=jnp.float32, rngs: nnx.Rngs):
+        self._set_up(4, input_size, hidden_size, bias, dtype, rngs)
+
+    def __call__(self, input, hx=None) -> tuple[jax.Array, jax.Array]:
+        return self._step(_lstm_cell, input, hx)
+
+
+@ports("torch.nn.GRUCell")
+class GRUCell(_Cell):
+    """One step of a GRU, which applies the reset gate after the hidden projection."""
+
+    def __init__(self, input_size, hidden_size, bias=True, *, dtype=jnp.float32, rngs: nnx.Rngs):
+        self._set_up(3, input_size, hidden_size, bias, dtype, rngs)
+
+    def __call__(self, input, hx=None):
+        return self._step(_gru_cell, input, None if hx is None else (hx,))[0]
+
+
+@ports("torch.nn.RNNCell")
+class RNNCell(_Cell):
+    """One step of a plain recurrence: tanh (or relu) of the two projections."""
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        bias=True,
+        nonlinearity="tanh",
+        *,
+        dtype=jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.cell = _relu_cell if nonlinearity == "relu" else _tanh_cell
+        self._set_up(1, input_size, hidden_size, bias, dtype, rngs)
+
+    def __call__(self, input, hx=None):
+        return self._step(self.cell, input, None if hx is None else (hx,))[0]

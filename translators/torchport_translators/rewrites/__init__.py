@@ -1,0 +1,48 @@
+"""Rewrites: what is a pattern in the source, not one call. One file each.
+
+A rewrite's docstring shows the pattern: sections `Before:` and `After (jax):` are run as its test,
+`Why` and `When not` are for the reader. The order below is the order in which they are tried.
+"""
+
+from torchport_translators.rewrites import (
+    apply_to_modules,
+    constructor,
+    function_header,
+    in_place,
+    indexed_assignment,
+    lambda_attribute,
+    layer_parameters,
+    list_index,
+    module_methods,
+    module_state,
+    no_grad,
+    random_seed,
+    sequential_layers,
+    shared_memory,
+    tied_weights,
+    train_mode,
+    tuple_result,
+)
+from torchport_translators.rewrites.registry import EXPRESSIONS, STATEMENTS
+
+__all__ = [
+    "EXPRESSIONS",
+    "STATEMENTS",
+    "apply_to_modules",
+    "constructor",
+    "function_header",
+    "in_place",
+    "indexed_assignment",
+    "lambda_attribute",
+    "layer_parameters",
+    "list_index",
+    "module_methods",
+    "module_state",
+    "no_grad",
+    "random_seed",
+    "sequential_layers",
+    "shared_memory",
+    "tied_weights",
+    "train_mode",
+    "tuple_result",
+]

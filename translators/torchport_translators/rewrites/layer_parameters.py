@@ -1,0 +1,223 @@
+"""Weights of layers by name: flax calls them otherwise, and keeps some in another layout.
+
+Before:
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(2, 3)
+            self.norm = nn.LayerNorm(3)
+            nn.init.zeros_(self.fc.bias)
+
+        def forward(self, x):
+            return self.norm(self.fc(x)) + self.fc.weight.sum() * self.norm.weight
+After (jax):
+    import jax.numpy as jnp
+    from flax import nnx
+
+    class Net(nnx.Module):
+        def __init__(self, *, rngs: nnx.Rngs):
+            self.fc = Linear(2, 3, rngs=rngs)
+            self.norm = LayerNorm(3, rngs=rngs)
+            self.fc.bias[...] = jnp.zeros_like(self.fc.bias)
+
+        def __call__(self, x):
+            return self.norm(self.fc(x)) + jnp.sum(self.fc.kernel.T) * self.norm.scale
+Why:
+    A flax `kernel` is torch's `weight` with input features before output features, and channels
+    last; an embedding's is called `embedding`, a norm's `scale`.
+When not:
+    The layer is one of several classes whose weights have different names: then the statement is
+    written for each class, or the use is a finding.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from torchport_translators.catalogue.code import Binding, Code
+from torchport_translators.catalogue.expressions import Hole
+from torchport_translators.catalogue.inline import Unsupported
+from torchport_translators.emit.imports import ROOTS
+from torchport_translators.rewriter import Rewriter
+from torchport_translators.rewrites.places import store
+from torchport_translators.rewrites.registry import expression, statement
+from torchport_translators.source import kinds as k
+from torchport_translators.source.syntax import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where flax keeps a torch parameter: the attribute, and the layout change each way."""
+
+    attribute: str
+    to_torch: str = "{}"
+    to_flax: str = "{}"
+
+    @property
+    def moved(self) -> bool:
+        return self.to_torch != "{}"
+
+
+def _convolution(axes: int) -> Stored:
+    """(*window, in, out) in flax, (out, in, *window) in torch."""
+    window = ", ".join(str(axis) for axis in range(axes))
+    back = ", ".join(str(axis) for axis in range(2, axes + 2))
+    return Stored(
+        "kernel",
+        f"jnp.transpose({{}}, ({axes + 1}, {axes}, {window}))",
+        f"jnp.transpose({{}}, ({back}, 1, 0))",
+    )
+
+
+_SCALE = {"weight": Stored("scale")}
+_MOMENTS = {"running_mean": Stored("mean"), "running_var": Stored("var")}
+_LAYERS: dict[str, dict[str, Stored]] = {
+    "torch.nn.Linear": {"weight": Stored("kernel", "{}.T", "{}.T")},
+    "torch.nn.Embedding": {"weight": Stored("embedding")},
+    "torch.nn.LayerNorm": _SCALE,
+    "torch.nn.GroupNorm": _SCALE,
+    "torch.nn.RMSNorm": _SCALE,
+    **{f"torch.nn.Conv{axes}d": {"weight": _convolution(axes)} for axes in (1, 2, 3)},
+    **{f"torch.nn.InstanceNorm{axes}d": _SCALE for axes in (1, 2, 3)},
+    **{f"torch.nn.BatchNorm{axes}d": _SCALE | _MOMENTS for axes in (1, 2, 3)},
+}
+
+# Initialisers whose values do not depend on which axis is which.
+_LAYOUT_FREE = frozenset(["zeros_", "ones_", "constant_", "normal_", "uniform_", "trunc_normal_"])
+
+
+def stored_at(node: Node, name: str) -> Stored | None:
+    """How flax keeps the parameter that `layer.name` is; None if it is not one of a known layer."""
+    kind = node["object"].kind if node.type == "attribute" else None
+    if not isinstance(kind, k.Instance) or kind.api is None:
+        return None
+    if name == "bias":
+        return Stored(name)
+    if kind.among:
+        found = {_LAYERS.get(api, {}).get(name) for api in kind.among}
+        return found.pop() if len(found) == 1 else None
+    return _LAYERS.get(kind.api, {}).get(name)
+
+
+def parameter_place(rw: Rewriter, node: Node) -> tuple[Code, Stored] | None:
+    """The variable of the port that a layer's parameter is, and its layout."""
+    if node.type != "attribute":
+        return None
+    owner = node["object"]
+    name = rw.source[node["attribute"]]
+    if name == "data":
+        return parameter_place(rw, owner)
+    stored = stored_at(node, name)
+    if stored is None:
+        return None
+    return Code(f"{rw.expr(owner).within(Binding.ATOM)}.{stored.attribute}"), stored
+
+
+@expression("attribute")
+def parameter(rw: Rewriter, node: Node) -> Code | None:
+    place = parameter_place(rw, node)
+    if place is None or rw.source[node["attribute"]] == "data":
+        return None
+    code, stored = place
+    if "jnp" in stored.to_torch:
+        rw.imports.needed.add(ROOTS["jnp"])
+    return Code(stored.to_torch.format(code.text))
+
+
+@statement("expression_statement")
+def initialise(rw: Rewriter, node: Node) -> bool:
+    """`nn.init.*_` of a layer's parameter, a parameter or a tensor."""
+    call = node.children[0]
+    api = rw.called_api(call)
+    if api is None or not api.startswith("torch.nn.init.") or not api.endswith("_"):
+        return False
+    positional, keywords = rw.arguments(call)
+    target = positional[0] if positional else keywords.get("tensor")
+    if target is None or not rw.catalogue.find(api):
+        return False
+    line = _initialised(rw, call, api, target)
+    if line is not None:
+        rw.count(True)
+        rw.replace(node, line)
+    return True
+
+
+def _initialised(rw: Rewriter, call: Node, api: str, target: Node) -> str | None:
+    place = parameter_place(rw, target)
+    if place is None and _ambiguous(target):
+        place = _by_class(rw, api, target)
+        if place is None:
+            rw.unported(
+                call,
+                f"{api}: {rw.source[target]} has another name or layout in each class it may be",
+                "unsupported-argument",
+                api,
+            )
+            return None
+    if place is None:
+        value = _value(rw, call, api, rw.hole(target), {})
+        return None if value is None else store(rw, target, value)
+    code, stored = place
+    extra: dict[str, ast.expr] = {}
+    shown, back = Hole(code, k.TENSOR, variable=True), "{}"
+    if stored.moved and api.rpartition(".")[2] not in _LAYOUT_FREE:
+        if any(param.name == "in_axis" for param in rw.catalogue.find(api)[0].params):
+            extra = {"in_axis": ast.Constant(-2), "out_axis": ast.Constant(-1)}
+        else:
+            shown, back = Hole(Code(stored.to_torch.format(code.text)), k.TENSOR), stored.to_flax
+            if "jnp" in back:
+                rw.imports.needed.add(ROOTS["jnp"])
+    value = _value(rw, call, api, shown, extra)
+    if value is None:
+        return None
+    text = value.within(Binding.ATOM if back == "{}.T" else Binding.TEST)
+    return f"{code.text}[...] = {back.format(text)}"
+
+
+def _value(
+    rw: Rewriter, call: Node, api: str, target: Hole, extra: dict[str, ast.expr]
+) -> Code | None:
+    """What the initialiser gives for the target; None if the call is not supported."""
+    positional, keywords = rw.arguments(call)
+    rest: list[ast.expr] = [rw.hole(node) for node in positional[1:]]
+    named: dict[str, ast.expr] = {
+        name: rw.hole(node) for name, node in keywords.items() if name != "tensor"
+    }
+    try:
+        return rw.inliner.call(api, [target, *rest], named | extra).code()
+    except Unsupported as refused:
+        rw.unported(call, refused.why, "unsupported-argument", api)
+        return None
+
+
+def _ambiguous(target: Node) -> bool:
+    owner = target["object"].kind if target.type == "attribute" else None
+    return isinstance(owner, k.Instance) and owner.api == "torch.nn.Module"
+
+
+def _by_class(rw: Rewriter, api: str, target: Node) -> tuple[Code, Stored] | None:
+    """The parameter of a layer of one of several classes, given a name before the statement."""
+    owner_kind = target["object"].kind
+    if not isinstance(owner_kind, k.Instance) or not owner_kind.among or not rw.may_hoist():
+        return None
+    name = rw.source[target["attribute"]]
+    found = [(cls, _LAYERS.get(cls, {}).get(name)) for cls in owner_kind.among]
+    if api.rpartition(".")[2] not in _LAYOUT_FREE:
+        return None
+    owner = rw.expr(target["object"]).within(Binding.ATOM)
+    groups: dict[str, list[str]] = {}
+    for cls, stored in found:
+        groups.setdefault(stored.attribute if stored else name, []).append(cls)
+    *tested, last = groups.items()
+    text = ""
+    for attribute, classes in tested:
+        names = [rw.inliner.reference(cls, as_class=True).code().text for cls in classes]
+        test = names[0] if len(names) == 1 else f"({', '.join(names)})"
+        text += f"{owner}.{attribute} if isinstance({owner}, {test}) else "
+    variable = rw.fresh(name)
+    rw.before(f"{variable} = {text}{owner}.{last[0]}")
+    return Code(variable), Stored("")

@@ -1,0 +1,1364 @@
+"""Kinds of expressions, by abstract interpretation of the file: nothing is imported or run.
+
+Statements are walked in order with an environment of names; branches are walked apart and joined,
+loops twice. A function is read when it is first called, else at the end; what calls inside the file
+pass, and what a body does with its parameters, then speaks for parameters without an annotation,
+and the file is read again (at most `_ROUNDS` times) while that adds something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, ClassVar
+
+from torchport_translators.catalogue.bind import DTYPES
+from torchport_translators.source import kinds as k
+from torchport_translators.source.annotations import annotated
+from torchport_translators.source.kinds import Confidence, Kind
+from torchport_translators.source.results import (
+    arithmetic,
+    canonical,
+    external_result,
+    global_name,
+    integer_literal,
+    is_empty,
+    says_none,
+    string_literal,
+    unported_result,
+)
+from torchport_translators.source.scopes import Class, Function, Parameter, Scope
+from torchport_translators.source.syntax import Malformed, Node, Source
+
+if TYPE_CHECKING:
+    from torchport_translators.catalogue.load import Catalogue
+    from torchport_translators.source.sharing import Sharing
+
+_ROUNDS = 3
+
+_LITERALS: dict[str, Kind] = {
+    "integer": k.INT,
+    "float": k.FLOAT,
+    "true": k.BOOL,
+    "false": k.BOOL,
+    "none": k.NONE,
+    "string": k.STR,
+    "concatenated_string": k.STR,
+    "ellipsis": k.Scalar("ellipsis"),
+    "slice": k.Scalar("slice"),
+}
+_CONTAINERS = {"list": "list", "tuple": "tuple", "expression_list": "tuple", "set": "set"}
+
+PROPERTIES: dict[str, Kind] = {
+    "shape": k.SIZE,
+    "dtype": k.Scalar("dtype"),
+    "device": k.Scalar("device"),
+    "layout": k.UNKNOWN,
+    "ndim": k.INT,
+    "itemsize": k.INT,
+    "nbytes": k.INT,
+    "requires_grad": k.BOOL,
+    "is_cuda": k.BOOL,
+    "is_leaf": k.BOOL,
+    "is_sparse": k.BOOL,
+    "is_quantized": k.BOOL,
+    "grad_fn": k.UNKNOWN,
+    "names": k.UNKNOWN,
+    **dict.fromkeys(("T", "mT", "H", "mH", "real", "imag", "data", "grad"), k.TENSOR),
+}
+"""Attributes of a tensor that are not methods."""
+
+# Methods that only a tensor has: calling one is evidence that the receiver is a tensor. Names that
+# numpy arrays, lists or strings share (`view`, `sum`, `split`, `float`) are not among them.
+_TENSOR_ONLY = frozenset(
+    [
+        "unsqueeze",
+        "permute",
+        "contiguous",
+        "detach",
+        "masked_fill",
+        "masked_fill_",
+        "expand",
+        "expand_as",
+        "repeat_interleave",
+        "softmax",
+        "log_softmax",
+        "sigmoid",
+        "relu",
+        "tanh",
+        "matmul",
+        "bmm",
+        "transpose_",
+        "add_",
+        "mul_",
+        "sub_",
+        "div_",
+        "clamp",
+        "clamp_",
+        "backward",
+        "unbind",
+        "chunk",
+        "type_as",
+        "index_select",
+        "masked_select",
+        "scatter",
+        "scatter_",
+        "gather",
+        "topk",
+        "requires_grad_",
+        "cuda",
+        "numel",
+        "unflatten",
+        "movedim",
+        "logsumexp",
+        "zero_",
+        "fill_",
+        "copy_",
+        "normal_",
+        "uniform_",
+        "new_zeros",
+        "new_ones",
+        "new_full",
+        "narrow",
+        "addmm",
+        "baddbmm",
+        "lerp",
+        "rsqrt",
+        "sqrt",
+        "exp",
+        "log",
+        "log1p",
+        "abs",
+        "pow",
+        "cumsum_",
+        "unfold",
+        "amax",
+        "amin",
+        "fill_diagonal_",
+        "tril",
+        "triu",
+        "index_add",
+        "index_add_",
+        "scatter_add",
+        "scatter_add_",
+        "squeeze_",
+        "unsqueeze_",
+        "view_as",
+        "reshape_as",
+        "argmax_",
+        "norm",
+        "eq",
+        "ne",
+        "lt",
+        "gt",
+        "le",
+        "ge",
+        "logical_not",
+        "logical_and",
+        "logical_or",
+        "isnan",
+        "bitwise_and",
+        "softplus",
+        "retain_grad",
+        "is_contiguous",
+        "half",
+        "bfloat16",
+        "double",
+        "new_tensor",
+        "new_empty",
+        "stride",
+        "data_ptr",
+        "is_floating_point",
+    ]
+)
+_AMBIGUOUS = frozenset(
+    [
+        "view",
+        "size",
+        "dim",
+        "flatten",
+        "t",
+        "cpu",
+        "numpy",
+        "item",
+        "long",
+        "float",
+        "int",
+        "bool",
+        "clone",
+    ]
+)
+
+# Parameters of torch functions that take tensors.
+_TENSOR_PARAMETERS = frozenset(
+    [
+        "input",
+        "other",
+        "target",
+        "weight",
+        "tensor",
+        "mask",
+        "self",
+        "query",
+        "key",
+        "value",
+        "mat1",
+        "mat2",
+        "vec",
+        "vec1",
+        "vec2",
+        "index",
+        "src",
+        "x1",
+        "x2",
+        "anchor",
+        "positive",
+        "negative",
+        "attn_mask",
+        "boundaries",
+        "A",
+        "B",
+    ]
+)
+
+_SELF_RETURNING = frozenset(
+    [
+        "to",
+        "cuda",
+        "cpu",
+        "eval",
+        "train",
+        "float",
+        "half",
+        "double",
+        "bfloat16",
+        "requires_grad_",
+        "apply",
+        "type",
+    ]
+)
+
+
+def _conventional(source: Source) -> Scope | None:
+    """The usual names of torch, for a snippet that imports nothing."""
+    if any(
+        node.type in ("import_statement", "import_from_statement") for node in source.root.walk()
+    ):
+        return None
+    return Scope(
+        {
+            "torch": k.Api("torch"),
+            "nn": k.Api("torch.nn"),
+            "F": k.Api("torch.nn.functional"),
+            "Tensor": k.Api("torch.Tensor"),
+        }
+    )
+
+
+def _held(kind: Kind) -> Kind:
+    """The kind of a variable that holds a torch name."""
+    if not isinstance(kind, k.Api):
+        return kind
+    if kind.path.rpartition(".")[2] in DTYPES:
+        return k.Scalar("dtype")
+    return k.Factory(kind.path)
+
+
+class Inference:
+    """Reads a source: sets `node.kind` on its expressions, and collects its functions and classes.
+
+    Attributes:
+        functions: every function and method, in source order.
+        classes: every class, by name.
+        bound: every name that the file binds anywhere, so that new names can avoid them.
+        nullable: names and attributes that are None somewhere in the file.
+        module: the file itself, as the function that runs on import.
+        sharing: what is known of shared memory, once that has been asked for.
+    """
+
+    def __init__(self, source: Source, catalogue: Catalogue) -> None:
+        self.source = source
+        self.catalogue = catalogue
+        self.functions: dict[Node, Function] = {}
+        self.classes: dict[str, Class] = {}
+        self._class_of: dict[Node, Class] = {}
+        self.bound: set[str] = set()
+        self.nullable: set[str] = set()
+        self.sharing: Sharing | None = None
+        self.module = Function(source.root, "<module>", scope=Scope({}, _conventional(source)))
+        self._reading: set[Node] = set()
+        self._done: set[Node] = set()
+        self._function = self.module
+        self._returns: list[list[Kind]] = []
+        for _ in range(_ROUNDS):
+            before = self._facts()
+            self._done.clear()
+            self._read_module()
+            if self._facts() == before:
+                break
+        self.spread_randomness()
+
+    def function_at(self, node: Node) -> Function:
+        """The function whose body holds the node; the module if none does."""
+        for ancestor in node.ancestors():
+            if ancestor in self.functions:
+                return self.functions[ancestor]
+        return self.module
+
+    def class_at(self, node: Node) -> Class | None:
+        """The class that the node is written in."""
+        for ancestor in node.ancestors():
+            if ancestor in self._class_of:
+                return self._class_of[ancestor]
+        return None
+
+    def torch_name(self, dotted: str) -> str | None:
+        """The torch name that a dotted name at the top of the file stands for, if it is one."""
+        head, *rest = dotted.split(".")
+        kind = self.module.scope.lookup(head) if self.module.scope is not None else k.UNKNOWN
+        for name in rest:
+            kind = self.member(kind, name)
+        return kind.path if isinstance(kind, k.Api) else None
+
+    def class_of(self, node: Node) -> Class:
+        """The class that a `class_definition` node defines."""
+        return self._class_of[node]
+
+    # Rounds
+
+    def _facts(self) -> object:
+        return [
+            (dict(function.evidence), dict(function.passed), function.returns)
+            for function in self.functions.values()
+        ] + [dict(cls.attributes) for cls in self.classes.values()]
+
+    def _read_module(self) -> None:
+        self._function = self.module
+        assert self.module.scope is not None
+        self._block(self.source.root, self.module.scope)
+        for function in list(self.functions.values()):
+            self._read(function)
+
+    def spread_randomness(self, drawing: Container[Function] | None = None) -> None:
+        """Find who needs random state: what draws it, and what calls or builds what does.
+
+        `drawing`, if given, are the functions whose ports turned out to draw; the others that call
+        a random API do so with arguments that leave nothing to chance (`dropout(x, training=False)`).
+        """
+        for cls in self._class_of.values():
+            cls.keeps_rngs = False
+        for function in self.functions.values():
+            function.random = function.draws and (drawing is None or function in drawing)
+        for function in list(self.functions.values()):
+            self._give_rngs(function)
+        changed = True
+        while changed:
+            changed = False
+            for function in self.functions.values():
+                if function.random or function.seeded:
+                    continue
+                if any(
+                    callee.random
+                    and not callee.seeded
+                    and (callee.cls is None or callee.is_constructor)
+                    for callee in function.calls
+                ):
+                    function.random = changed = True
+                    self._give_rngs(function)
+
+    def _give_rngs(self, function: Function) -> None:
+        """Methods find random state on the object, so its constructor is given it."""
+        cls = function.cls
+        if cls is None or not function.random or function.is_constructor:
+            return
+        owner = next((c for c in cls.lineage() if "__init__" in c.methods), cls)
+        owner.keeps_rngs = True
+        if "__init__" in owner.methods:
+            owner.methods["__init__"].random = True
+
+    # Functions
+
+    def _define(self, node: Node, scope: Scope, cls: Class | None) -> Function:
+        function = self.functions.get(node)
+        if function is None:
+            name = self.source[node["name"]] if node.get("name") else "<lambda>"
+            outer = None if cls or self._function is self.module else self._function
+            function = Function(node, name, cls, outer)
+            parameters = node.get("parameters")
+            if parameters is not None:
+                function.parameters = list(self._parameters(parameters))
+            self.functions[node] = function
+            self.bound.update(parameter.name for parameter in function.parameters)
+        function.scope = Scope({}, scope)
+        return function
+
+    def _parameters(self, node: Node) -> Iterable[Parameter]:
+        form = "positional"
+        for child in node.named():
+            match child.type:
+                case "identifier":
+                    yield Parameter(self.source[child], form, child)
+                case "default_parameter":
+                    yield Parameter(self.source[child["name"]], form, child, default=child["value"])
+                case "typed_parameter":
+                    inner = child.children[0]
+                    actual = form
+                    if inner.type == "list_splat_pattern":
+                        actual, form = "vararg", "keyword"
+                    elif inner.type == "dictionary_splat_pattern":
+                        actual = "kwarg"
+                    if inner.type != "identifier" and inner.children:
+                        inner = inner.children[0]
+                    yield Parameter(self.source[inner], actual, child, child.get("type"))
+                case "typed_default_parameter":
+                    yield Parameter(
+                        self.source[child["name"]], form, child, child.get("type"), child["value"]
+                    )
+                case "list_splat_pattern":
+                    yield Parameter(self.source[child.children[0]], "vararg", child)
+                    form = "keyword"
+                case "keyword_separator":
+                    form = "keyword"
+                case "dictionary_splat_pattern":
+                    yield Parameter(self.source[child.children[0]], "kwarg", child)
+                case _:
+                    continue
+
+    def _read(self, function: Function) -> Kind:
+        """What a function returns; reads its body if that has not been done in this round."""
+        if function.node in self._done or function.node in self._reading:
+            return function.returns or k.UNKNOWN
+        scope = function.scope
+        if scope is None:
+            return k.UNKNOWN
+        self._reading.add(function.node)
+        caller, self._function = self._function, function
+        is_method = function.cls is not None and not self._is_static(function)
+        for index, parameter in enumerate(function.parameters):
+            if index == 0 and is_method and function.cls is not None:
+                scope.names[parameter.name] = k.Instance(cls=function.cls)
+            else:
+                scope.names[parameter.name] = self._parameter_kind(function, parameter)
+        body = function.node.get("body")
+        returned: list[Kind] = []
+        if body is not None and function.node.type == "lambda":
+            returned.append(self.infer(body, scope))
+        elif body is not None:
+            self._returns.append(returned)
+            self._block(body, scope)
+            self._returns.pop()
+        annotation = function.node.get("return_type")
+        stated = annotated(self, annotation, scope) if annotation else k.UNKNOWN
+        result = returned[0] if returned else k.NONE
+        for other in returned[1:]:
+            result = k.join(result, other)
+        if stated != k.UNKNOWN and not (
+            isinstance(stated, k.Sequence) and isinstance(result, k.Sequence)
+        ):
+            result = stated
+        function.returns = result
+        self._function = caller
+        self._reading.discard(function.node)
+        self._done.add(function.node)
+        return result
+
+    def _is_static(self, function: Function) -> bool:
+        parent = function.node.parent
+        return (
+            parent is not None
+            and parent.type == "decorated_definition"
+            and any(
+                self.source[child].lstrip("@").strip() in ("staticmethod",)
+                for child in parent.children
+                if child.type == "decorator"
+            )
+        )
+
+    def _parameter_kind(self, function: Function, parameter: Parameter) -> Kind:
+        scope = function.scope
+        assert scope is not None
+        found: Kind = k.UNKNOWN
+        if parameter.annotation is not None:
+            found = annotated(self, parameter.annotation, scope)
+        elif parameter.default is not None:
+            found = self.infer(parameter.default, scope)
+        if parameter.default is not None and self.infer(parameter.default, scope) == k.NONE:
+            self.nullable.add(parameter.name)
+        if parameter.annotation is not None and says_none(self.source[parameter.annotation]):
+            self.nullable.add(parameter.name)
+        if found in (k.UNKNOWN, k.NONE) or isinstance(found, k.External):
+            found = self._guess(function, parameter)
+        found = _held(found)
+        if parameter.form == "vararg":
+            return k.Sequence("tuple", element=found)
+        if parameter.form == "kwarg":
+            return k.Mapping(found)
+        return found
+
+    def _guess(self, function: Function, parameter: Parameter) -> Kind:
+        passed = function.passed.get(parameter.name, k.UNKNOWN)
+        evidence = function.evidence.get(parameter.name, k.UNKNOWN)
+        if passed not in (k.UNKNOWN, k.NONE):
+            return passed
+        if parameter.name in ("device", "dtype"):
+            return k.Scalar(parameter.name)
+        if evidence != k.UNKNOWN:
+            return evidence
+        cls = function.cls
+        if cls is not None and cls.is_module and function.name == "forward":
+            return k.LIKELY_TENSOR
+        return k.UNKNOWN
+
+    # Statements
+
+    def _block(self, node: Node, scope: Scope) -> None:
+        for child in node.children:
+            self._statement(child, scope)
+
+    def _statement(self, node: Node, scope: Scope) -> None:
+        try:
+            self._read_statement(node, scope)
+        except Malformed:
+            return  # it stands in code that does not parse, and says nothing
+
+    def _read_statement(self, node: Node, scope: Scope) -> None:
+        handler = self._STATEMENTS.get(node.type)
+        if handler is not None:
+            handler(self, node, scope)
+        else:
+            for child in node.children:
+                if child.type == "block":
+                    self._block(child, scope)
+                elif child.type in self._STATEMENTS or child.type.endswith(
+                    ("_statement", "_clause")
+                ):
+                    self._statement(child, scope)
+                elif child.type != "comment":
+                    self.infer(child, scope)
+
+    def _branches(self, scope: Scope, walks: list[Callable[[Scope], None]]) -> None:
+        """Walk alternatives from the same start, and leave what holds after any of them."""
+        before = scope.names
+        ends: list[dict[str, Kind]] = []
+        for walk in walks:
+            scope.names = dict(before)
+            walk(scope)
+            ends.append(scope.names)
+        merged = ends[0]
+        for end in ends[1:]:
+            for name in {*merged, *end}:
+                left, right = merged.get(name), end.get(name)
+                if left is None or right is None:
+                    merged[name] = left or right or k.UNKNOWN
+                elif left != right:
+                    merged[name] = k.join(left, right)
+        before.clear()
+        before.update(merged)
+        scope.names = before
+
+    def _if(self, node: Node, scope: Scope) -> None:
+        walks: list[Callable[[Scope], None]] = []
+        complete = False
+        for clause in (node, *[c for c in node.children if c.field == "alternative"]):
+            condition = clause.get("condition")
+            body = clause.get("consequence" if condition is not None else "body")
+            if body is None:
+                continue
+            complete = complete or condition is None
+
+            def walk(inner: Scope, condition: Node | None = condition, body: Node = body) -> None:
+                if condition is not None:
+                    self.infer(condition, inner)
+                    self._narrow(condition, inner)
+                self._block(body, inner)
+
+            walks.append(walk)
+        if not complete:
+            walks.append(lambda inner: None)
+        self._branches(scope, walks)
+
+    def _narrow(self, condition: Node, scope: Scope) -> None:
+        """`isinstance(x, C)` says what x is inside the branch."""
+        if condition.type == "boolean_operator" and self.source[condition["operator"]] == "and":
+            self._narrow(condition["left"], scope)
+            self._narrow(condition["right"], scope)
+        if condition.type != "call" or self.source[condition["function"]] != "isinstance":
+            return
+        arguments = condition["arguments"].named()
+        if len(arguments) != 2 or arguments[0].type != "identifier":
+            return
+        classes = arguments[1].named() if arguments[1].type == "tuple" else [arguments[1]]
+        found: list[Kind] = [annotated(self, cls, scope) for cls in classes]
+        instances = [kind for kind in found if isinstance(kind, k.Instance)]
+        if len(instances) == 1 == len(found):
+            scope.names[self.source[arguments[0]]] = instances[0]
+        elif instances and len(instances) == len(found):
+            among = tuple(kind.api for kind in instances if kind.api is not None)
+            scope.names[self.source[arguments[0]]] = k.Instance("torch.nn.Module", among=among)
+        elif len(found) == 1 and isinstance(found[0], k.Tensor):
+            scope.names[self.source[arguments[0]]] = k.TENSOR
+
+    def _for(self, node: Node, scope: Scope) -> None:
+        iterated = self.infer(node["right"], scope)
+
+        def body(inner: Scope) -> None:
+            for _ in range(2):
+                self._assign(node["left"], k.element(iterated), inner)
+                self._block(node["body"], inner)
+
+        self._branches(scope, [body, lambda inner: None])
+        alternative = node.get("alternative")
+        if alternative is not None:
+            self._statement(alternative, scope)
+
+    def _while(self, node: Node, scope: Scope) -> None:
+        def body(inner: Scope) -> None:
+            for _ in range(2):
+                self.infer(node["condition"], inner)
+                self._block(node["body"], inner)
+
+        self._branches(scope, [body, lambda inner: None])
+
+    def _try(self, node: Node, scope: Scope) -> None:
+        for child in node.children:
+            self._statement(child, scope) if child.type != "block" else self._block(child, scope)
+
+    def _function_definition(self, node: Node, scope: Scope, cls: Class | None = None) -> None:
+        function = self._define(node, scope, cls)
+        for parameter in function.parameters:
+            if parameter.annotation is not None:
+                self.infer(parameter.annotation, scope)
+        if (annotation := node.get("return_type")) is not None:
+            self.infer(annotation, scope)
+        if cls is None:
+            self.bound.add(function.name)
+            scope.names[function.name] = k.FunctionRef(function)
+        else:
+            cls.methods[function.name] = function
+
+    def _decorated(self, node: Node, scope: Scope) -> None:
+        for child in node.children:
+            if child.type == "decorator" and child.children:
+                self.infer(child.children[0], scope)
+        definition = node.get("definition")
+        if definition is not None:
+            self._statement(definition, scope)
+
+    def _class_definition(self, node: Node, scope: Scope) -> None:
+        name = self.source[node["name"]]
+        cls = self._class_of.get(node)
+        if cls is None:
+            cls = self._class_of[node] = Class(node, name)
+        self.classes[name] = cls
+        self.bound.add(name)
+        scope.names[name] = k.ClassRef(cls)
+        cls.bases = []
+        superclasses = node.get("superclasses")
+        for child in superclasses.named() if superclasses else ():
+            if child.type == "keyword_argument":
+                self.infer(child["value"], scope)
+            else:
+                cls.bases.append(self.infer(child, scope))
+        cls.is_module = any(
+            (isinstance(base, k.Api) and base.path.startswith("torch.nn."))
+            or (isinstance(base, k.ClassRef) and base.cls.is_module)
+            for base in cls.bases
+        )
+        inner = Scope({}, scope)
+        for statement in node["body"].children:
+            definition = statement
+            if statement.type == "decorated_definition":
+                for child in statement.children:
+                    if child.type == "decorator" and child.children:
+                        self.infer(child.children[0], scope)
+                definition = statement.get("definition") or statement
+            if definition.type == "function_definition":
+                self._function_definition(definition, scope, cls)
+            else:
+                self._statement(statement, inner)
+        for attribute, kind in inner.names.items():
+            cls.attributes.setdefault(attribute, kind)
+        constructor = cls.methods.get("__init__")
+        if constructor is not None:
+            self._read(constructor)
+
+    def _import(self, node: Node, scope: Scope) -> None:
+        for child in node.named():
+            if child.field != "name":
+                continue
+            if child.type == "aliased_import":
+                path, name = self.source[child["name"]], self.source[child["alias"]]
+            else:
+                path = self.source[child]
+                name = path = path.split(".")[0]
+            self._bind(name, global_name(path), scope)
+
+    def _import_from(self, node: Node, scope: Scope) -> None:
+        module_node = node.get("module_name")
+        if module_node is None:
+            return
+        module = self.source[module_node]
+        for child in node.children:
+            if child.type == "wildcard_import":
+                self._import_star(module, scope)
+            elif child.field == "name" and child.type == "aliased_import":
+                path = f"{module}.{self.source[child['name']]}"
+                self._bind(self.source[child["alias"]], global_name(path), scope)
+            elif child.field == "name":
+                self._bind(self.source[child], global_name(f"{module}.{self.source[child]}"), scope)
+
+    def _import_star(self, module: str, scope: Scope) -> None:
+        prefix = canonical(module) + "."
+        for api in (*self.catalogue.apis(), *self.catalogue.names):
+            name = api.removeprefix(prefix)
+            if api.startswith(prefix) and "." not in name:
+                scope.names.setdefault(name, k.Api(api))
+
+    def _bind(self, name: str, kind: Kind, scope: Scope) -> None:
+        if not isinstance(kind, k.Api):
+            self.bound.add(name)
+        scope.names[name] = kind
+
+    def _return(self, node: Node, scope: Scope) -> None:
+        kind: Kind = k.NONE
+        for child in node.named():
+            kind = self.infer(child, scope)
+        if self._returns:
+            self._returns[-1].append(kind)
+
+    def _with(self, node: Node, scope: Scope) -> None:
+        for clause in node.children:
+            if clause.type == "with_clause":
+                for item in clause.named():
+                    self.infer(item["value"], scope)
+            elif clause.type == "block":
+                self._block(clause, scope)
+
+    def _expression_statement(self, node: Node, scope: Scope) -> None:
+        for child in node.children:
+            if child.type in ("assignment", "augmented_assignment"):
+                self._statement(child, scope)
+            elif child.type != "comment":
+                self.infer(child, scope)
+
+    def _delete(self, node: Node, scope: Scope) -> None:
+        for child in node.named():
+            self.infer(child, scope)
+
+    # Assignment
+
+    def _assign(self, target: Node, kind: Kind, scope: Scope) -> None:
+        kind = _held(kind)
+        target.kind = kind
+        if kind == k.NONE:
+            self.nullable.add(self.source[target].rpartition(".")[2])
+        match target.type:
+            case "identifier":
+                name = self.source[target]
+                self.bound.add(name)
+                scope.names[name] = kind
+            case "pattern_list" | "tuple_pattern" | "list_pattern" | "tuple" | "list":
+                targets = target.named()
+                items = kind.items if isinstance(kind, k.Sequence) else None
+                for index, child in enumerate(targets):
+                    if items is not None and len(items) == len(targets):
+                        self._assign(child, items[index], scope)
+                    else:
+                        self._assign(child, k.element(kind), scope)
+            case "list_splat_pattern":
+                self._assign(target.children[0], k.Sequence("list", element=k.element(kind)), scope)
+            case "attribute":
+                owner = self.infer(target["object"], scope)
+                if isinstance(owner, k.Instance) and owner.cls is not None:
+                    name = self.source[target["attribute"]]
+                    known = owner.cls.attributes.get(name)
+                    joined = kind if known is None else k.join(known, kind)
+                    if (
+                        isinstance(known, k.Tensor)
+                        and known.variable
+                        and isinstance(joined, k.Tensor)
+                    ):
+                        # A tensor assigned to a buffer's name becomes the buffer's value.
+                        target.kind = joined = replace(joined, variable=True)
+                    owner.cls.attributes[name] = joined
+            case "subscript":
+                for child in target.named():
+                    self.infer(child, scope)
+                target.kind = self.infer(target, scope)
+                self._widen(target["value"], kind, scope)
+            case _:
+                for child in target.named():
+                    self._assign(child, k.UNKNOWN, scope)
+
+    def _widen(self, container: Node, item: Kind, scope: Scope) -> None:
+        """A list or dict that takes `item` holds what it held, joined with it."""
+        held = container.kind
+        match held:
+            case k.Sequence(name="list"):
+                was = k.element(held)
+                wider: Kind = k.Sequence(
+                    "list", element=item if is_empty(held) else k.join(was, item)
+                )
+            case k.Mapping():
+                wider = k.Mapping(item if held.element == k.UNKNOWN else k.join(held.element, item))
+            case k.Instance(
+                api="torch.nn.ModuleList" | "torch.nn.ModuleDict" | "torch.nn.Sequential"
+            ):
+                wider = k.Instance(
+                    held.api,
+                    element=item if held.element == k.UNKNOWN else k.join(held.element, item),
+                )
+            case _:
+                return
+        if container.type == "identifier":
+            scope.names[self.source[container]] = wider
+        elif container.type == "attribute":
+            owner = container["object"].kind
+            if isinstance(owner, k.Instance) and owner.cls is not None:
+                owner.cls.attributes[self.source[container["attribute"]]] = wider
+
+    def _assignment(self, node: Node, scope: Scope) -> None:
+        right = node.get("right")
+        annotation = node.get("type")
+        kind: Kind = k.UNKNOWN
+        if right is not None:
+            kind = self.infer(right, scope)
+        if annotation is not None:
+            self.infer(annotation, scope)
+            stated = annotated(self, annotation, scope)
+            if stated != k.UNKNOWN and (
+                kind == k.UNKNOWN or (isinstance(kind, k.Sequence) and is_empty(kind))
+            ):
+                kind = stated
+        node.kind = kind
+        self._assign(node["left"], kind, scope)
+
+    def _augmented(self, node: Node, scope: Scope) -> None:
+        left = self.infer(node["left"], scope)
+        right = self.infer(node["right"], scope)
+        kind = arithmetic(self.source[node["operator"]].rstrip("="), left, right)
+        node.kind = kind
+        if node["left"].type == "identifier":
+            scope.names[self.source[node["left"]]] = kind
+            node["left"].kind = left
+
+    # Expressions
+
+    def infer(self, node: Node, scope: Scope) -> Kind:
+        """The kind of an expression; sets it on the node and on those below."""
+        literal = _LITERALS.get(node.type)
+        if literal is not None:
+            for child in node.children:
+                self._inner(child, scope)
+            node.kind = literal
+            return literal
+        if node.type == "identifier":
+            kind = scope.lookup(self.source[node])
+        else:
+            handler = self._EXPRESSIONS.get(node.type)
+            if handler is not None:
+                kind = handler(self, node, scope)
+            else:
+                for child in node.children:
+                    self.infer(child, scope)
+                kind = k.UNKNOWN
+        node.kind = kind
+        return kind
+
+    def _inner(self, node: Node, scope: Scope) -> None:
+        if node.type in ("string_start", "string_end", "string_content", "comment"):
+            return
+        self.infer(node, scope)
+
+    def _first(self, node: Node, scope: Scope) -> Kind:
+        kinds = [self.infer(child, scope) for child in node.named()]
+        return kinds[0] if kinds else k.UNKNOWN
+
+    def _attribute(self, node: Node, scope: Scope) -> Kind:
+        owner = self.infer(node["object"], scope)
+        name = self.source[node["attribute"]]
+        if owner == k.UNKNOWN and node["object"].type == "identifier":
+            if name in _TENSOR_ONLY or name in _AMBIGUOUS:
+                sure = Confidence.LIKELY if name in _TENSOR_ONLY else Confidence.UNSURE
+                owner = k.Tensor(sure)
+                self._testify(node["object"], owner)
+                node["object"].kind = owner
+                if name in _TENSOR_ONLY:
+                    self._set(node["object"], owner, scope)
+        elif owner == k.UNKNOWN and name in _TENSOR_ONLY:
+            node["object"].kind = owner = k.LIKELY_TENSOR
+        return self.member(owner, name)
+
+    def _set(self, node: Node, kind: Kind, scope: Scope) -> None:
+        name = self.source[node]
+        if name in scope.names:
+            scope.names[name] = kind
+
+    def member(self, owner: Kind, name: str) -> Kind:
+        match owner:
+            case k.Api(path):
+                return k.Api(canonical(f"{path}.{name}"))
+            case k.External(path):
+                return k.External(f"{path}.{name}")
+            case k.Tensor():
+                return PROPERTIES.get(name) or k.Method(owner, name)
+            case k.Sequence(fields=fields, items=tuple() as items) if name in fields:
+                return items[fields.index(name)]
+            case k.Instance(cls=Class() as cls):
+                attribute = cls.attribute(name)
+                if attribute is not None:
+                    return attribute
+                method = cls.method(name)
+                if method is not None:
+                    return self._bound_method(method, owner)
+                if name == "training" and cls.is_module:
+                    cls.reads_training = True
+                    return k.BOOL
+                return k.Method(owner, name)
+            case k.Instance(api=str() as api):
+                if name in ("weight", "bias") or name.startswith(("running_", "weight_", "bias_")):
+                    return k.Tensor(variable=True)
+                if name == "training":
+                    return k.BOOL
+                return k.Method(owner, name) if api.startswith("torch.") else k.UNKNOWN
+            case k.ClassRef(cls):
+                method = cls.method(name)
+                if method is not None:
+                    return k.FunctionRef(method)
+                return cls.attribute(name) or k.UNKNOWN
+            case k.Super(cls):
+                for base in list(cls.lineage())[1:]:
+                    if name in base.methods:
+                        return k.FunctionRef(base.methods[name], k.Instance(cls=cls))
+                return k.Method(k.Instance(cls.torch_base() or "torch.nn.Module"), name)
+            case k.Sequence() | k.Mapping() | k.Scalar():
+                return k.Method(owner, name)
+            case _:
+                return k.UNKNOWN
+
+    def _bound_method(self, method: Function, receiver: Kind) -> Kind:
+        parent = method.node.parent
+        if parent is not None and parent.type == "decorated_definition":
+            decorators = [self.source[c].strip() for c in parent.children if c.type == "decorator"]
+            if "@property" in decorators or "@cached_property" in decorators:
+                return self._read(method)
+            if "@staticmethod" in decorators:
+                return k.FunctionRef(method)
+        return k.FunctionRef(method, receiver)
+
+    def _testify(self, node: Node, kind: Kind) -> None:
+        """Record that a parameter of the current function is used as `kind`."""
+        if node.type != "identifier":
+            return
+        name = self.source[node]
+        function: Function | None = self._function
+        while function is not None:
+            if any(parameter.name == name for parameter in function.parameters):
+                known = function.evidence.get(name, k.UNKNOWN)
+                if not (isinstance(known, k.Tensor) and known.sure >= Confidence.LIKELY):
+                    function.evidence[name] = kind
+                return
+            function = function.outer
+
+    def _call(self, node: Node, scope: Scope) -> Kind:
+        callee = self.infer(node["function"], scope)
+        arguments = node["arguments"]
+        positional: list[Node] = []
+        keywords: dict[str, Node] = {}
+        nodes = arguments.named() if arguments.type == "argument_list" else [arguments]
+        for child in nodes:
+            if child.type == "keyword_argument":
+                keywords[self.source[child["name"]]] = child["value"]
+                self.infer(child["value"], scope)
+            else:
+                positional.append(child)
+                self.infer(child, scope)
+        for child in (*positional, *keywords.values()):
+            # A function handed on is called by who takes it: `self.apply(init_weights)`.
+            if isinstance(child.kind, k.FunctionRef):
+                self._calls(child.kind.function)
+        match callee:
+            case k.Api(path):
+                return self._call_api(path, None, positional, keywords)
+            case k.Factory(path):
+                return self._call_api(path, None, positional, keywords)
+            case k.Method(receiver, name):
+                return self._call_method(node, receiver, name, positional, keywords, scope)
+            case k.FunctionRef(function, receiver):
+                skip = receiver is not None and not self._is_static(function)
+                return self._call_function(function, positional, keywords, skip)
+            case k.ClassRef(cls):
+                constructor = cls.method("__init__")
+                if constructor is not None:
+                    self._call_function(constructor, positional, keywords, True)
+                return k.Instance(cls=cls)
+            case k.Instance(cls=Class() as cls):
+                forward = cls.method("forward") or cls.method("__call__")
+                if forward is None:
+                    base = cls.torch_base()
+                    return self._call_instance(base, positional) if base else k.UNKNOWN
+                return self._call_function(forward, positional, keywords, True)
+            case k.Instance(api=str() as api):
+                return self._call_instance(api, positional)
+            case k.External(path):
+                kinds = [argument.kind or k.UNKNOWN for argument in positional]
+                return external_result(path, kinds, self._function.cls)
+            case k.Unknown() if node["function"].type == "identifier":
+                return k.UNKNOWN
+            case _:
+                return k.UNKNOWN
+
+    def _call_api(
+        self, path: str, receiver: Kind | None, positional: list[Node], keywords: dict[str, Node]
+    ) -> Kind:
+        rules = self.catalogue.find(path)
+        if any(rule.random for rule in rules):
+            self._function.draws = True
+        if path == "torch.manual_seed":
+            self._function.seeded = True
+        if path in ("torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"):
+            held = k.UNKNOWN
+            for index, node in enumerate(positional):
+                kind = node.kind or k.UNKNOWN
+                if path != "torch.nn.Sequential" or node.type == "list_splat":
+                    kind = k.element(kind)
+                held = kind if index == 0 else k.join(held, kind)
+            items = None
+            if path == "torch.nn.Sequential" and all(n.type != "list_splat" for n in positional):
+                items = tuple(n.kind or k.UNKNOWN for n in positional)
+            return k.Instance(path, element=held, items=items)
+        if path in ("torch.nn.Parameter", "torch.nn.Buffer"):
+            return k.Tensor(variable=True)
+        if not rules:
+            return unported_result(path)
+        for rule in rules:
+            offset = 0 if receiver is None else 1
+            for param, node in zip(rule.params[offset:], positional, strict=False):
+                if param.name in _TENSOR_PARAMETERS and param.annotation in (None, "jax.Array"):
+                    self._uses_as_tensor(node)
+        results = [rule.returns(path) for rule in rules]
+        if all(result == results[0] for result in results):
+            return results[0]
+        from torchport_translators.catalogue.bind import select
+
+        offset_kinds = [] if receiver is None else [receiver]
+        chosen = select(
+            rules,
+            [*offset_kinds, *((node.kind or k.UNKNOWN) for node in positional)],
+            {name: node.kind or k.UNKNOWN for name, node in keywords.items()},
+        )
+        return (chosen or rules[0]).returns(path)
+
+    def _uses_as_tensor(self, node: Node) -> None:
+        if node.type == "identifier" and node.kind == k.UNKNOWN:
+            self._testify(node, k.LIKELY_TENSOR)
+            node.kind = k.LIKELY_TENSOR
+
+    def _call_instance(self, api: str, positional: list[Node]) -> Kind:
+        for node in positional[:1]:
+            self._uses_as_tensor(node)
+        if not api.startswith("torch.nn."):
+            return k.UNKNOWN
+        rules = self.catalogue.find(api)
+        return rules[0].calls_return() if rules else k.TENSOR
+
+    def _call_method(
+        self,
+        node: Node,
+        receiver: Kind,
+        name: str,
+        positional: list[Node],
+        keywords: dict[str, Node],
+        scope: Scope,
+    ) -> Kind:
+        match receiver:
+            case k.Tensor():
+                api = f"torch.Tensor.{name}"
+                if not self.catalogue.find(api) and name.endswith("_"):
+                    api = api[:-1]
+                result = self._call_api(api, receiver, positional, keywords)
+                if isinstance(result, k.Tensor):
+                    return k.Tensor(min(receiver.sure, result.sure), integer=result.integer)
+                return result
+            case k.Instance() if name in _SELF_RETURNING:
+                return receiver
+            case k.Instance(cls=Class() as cls) if name == "forward":
+                return self._call_instance(cls.torch_base() or "", positional)
+            case k.Instance(api=str() as api) if name == "forward":
+                return self._call_instance(api, positional)
+            case k.Instance(api=str() as api) if name == "__init__":
+                if any(rule.random for rule in self.catalogue.find(api)):
+                    self._function.draws = True
+                return k.NONE
+            case k.Instance() if name == "register_buffer" and len(positional) > 1:
+                saved = keywords.get("persistent") or (positional[2] if positional[2:] else None)
+                # A buffer that is not saved is a plain array in a port.
+                variable = saved is None or self.source[saved] != "False"
+                self._register(receiver, positional, variable)
+                return k.NONE
+            case k.Instance() if name in ("modules", "children"):
+                return k.Sequence("list", element=k.Instance("torch.nn.Module"))
+            case k.Instance() if name in ("named_modules", "named_children"):
+                pair = k.Sequence("tuple", (k.STR, k.Instance("torch.nn.Module")))
+                return k.Sequence("list", element=pair)
+            case k.Instance() if name in ("parameters", "buffers"):
+                return k.Sequence("list", element=k.Tensor(variable=True))
+            case k.Instance() if name in ("named_parameters", "named_buffers"):
+                pair = k.Sequence("tuple", (k.STR, k.Tensor(variable=True)))
+                return k.Sequence("list", element=pair)
+            case k.Instance() if name == "append" and positional:
+                self._widen(node["function"]["object"], positional[0].kind or k.UNKNOWN, scope)
+                return k.NONE
+            case k.Instance() | k.Mapping() if name == "values":
+                return k.Sequence("list", element=k.element(receiver))
+            case k.Instance() | k.Mapping() if name == "items":
+                return k.Sequence("list", element=k.Sequence("tuple", (k.STR, k.element(receiver))))
+            case k.Sequence(name="list") if name in ("append", "insert") and positional:
+                self._widen(node["function"]["object"], positional[-1].kind or k.UNKNOWN, scope)
+                return k.NONE
+            case k.Sequence() if name == "extend" and positional:
+                self._widen(
+                    node["function"]["object"], k.element(positional[0].kind or k.UNKNOWN), scope
+                )
+                return k.NONE
+            case k.Sequence() if name == "pop":
+                return k.element(receiver)
+            case k.Sequence(name="size") if name == "numel":
+                return k.INT
+            case k.Mapping() if name in ("get", "pop"):
+                return k.element(receiver)
+            case k.Scalar("str"):
+                return k.STR
+            case _:
+                return k.UNKNOWN
+
+    def _register(self, receiver: k.Instance, positional: list[Node], variable: bool) -> None:
+        name = string_literal(self.source[positional[0]])
+        value = positional[1].kind
+        if receiver.cls is not None and name is not None:
+            if isinstance(value, k.Tensor):
+                value = k.Tensor(value.sure, variable=variable, integer=value.integer)
+            receiver.cls.attributes[name] = value or k.UNKNOWN
+
+    def _call_function(
+        self, function: Function, positional: list[Node], keywords: dict[str, Node], skip: bool
+    ) -> Kind:
+        self._calls(function)
+        parameters = function.parameters[1:] if skip else function.parameters
+        by_name = {parameter.name: parameter for parameter in parameters}
+        pairs: list[tuple[Parameter, Node]] = []
+        for parameter, node in zip(parameters, positional, strict=False):
+            if parameter.form != "positional" or node.type == "list_splat":
+                break
+            pairs.append((parameter, node))
+        pairs += [(by_name[name], node) for name, node in keywords.items() if name in by_name]
+        for parameter, node in pairs:
+            kind = node.kind or k.UNKNOWN
+            kind = _held(kind)
+            if kind != k.UNKNOWN:
+                known = function.passed.get(parameter.name)
+                function.passed[parameter.name] = kind if known is None else k.join(known, kind)
+            elif isinstance(function.evidence.get(parameter.name), k.Tensor):
+                self._uses_as_tensor(node)
+        return self._read(function)
+
+    def _calls(self, function: Function) -> None:
+        if function not in self._function.calls:
+            self._function.calls.append(function)
+
+    def _subscript(self, node: Node, scope: Scope) -> Kind:
+        value = self.infer(node["value"], scope)
+        indices = [child for child in node.children if child.field == "subscript"]
+        for index in indices:
+            self.infer(index, scope)
+        match value:
+            case k.Tensor():
+                return k.Tensor(value.sure, integer=value.integer)
+            case k.Sequence(items=tuple() as items) | k.Instance(items=tuple() as items) if (
+                len(indices) == 1
+            ):
+                number = integer_literal(self.source[indices[0]])
+                if number is not None and -len(items) <= number < len(items):
+                    return items[number]
+                if indices[0].type != "slice":
+                    return k.element(value)
+                if isinstance(value, k.Instance):
+                    return k.Instance(value.api, element=value.element)
+                return k.Sequence(value.name, element=k.element(value))
+            case k.Sequence() if indices and indices[0].type == "slice":
+                return k.Sequence(value.name, element=value.element)
+            case k.Instance(api=str()) if indices and indices[0].type == "slice":
+                return value
+            case k.Sequence() | k.Mapping() | k.Instance():
+                return _held(k.element(value))
+            case _:
+                return k.UNKNOWN
+
+    def _binary(self, node: Node, scope: Scope) -> Kind:
+        left = self.infer(node["left"], scope)
+        right = self.infer(node["right"], scope)
+        operator = self.source[node["operator"]]
+        if operator == "@":
+            for side in (node["left"], node["right"]):
+                self._uses_as_tensor(side)
+            return k.TENSOR if k.is_tensor(left) or k.is_tensor(right) else k.LIKELY_TENSOR
+        return arithmetic(operator, left, right)
+
+    def _comparison(self, node: Node, scope: Scope) -> Kind:
+        operands = [child for child in node.children if child.field != "operators"]
+        kinds = [self.infer(child, scope) for child in operands]
+        operators = [self.source[child] for child in node.children if child.field == "operators"]
+        if any(operator in ("is", "is not", "in", "not in") for operator in operators):
+            return k.BOOL
+        tensors = [kind for kind in kinds if isinstance(kind, k.Tensor)]
+        if tensors:
+            return k.Tensor(min(kind.sure for kind in tensors), integer=True)
+        return k.BOOL if k.UNKNOWN not in kinds else k.UNKNOWN
+
+    def _boolean(self, node: Node, scope: Scope) -> Kind:
+        left, right = self.infer(node["left"], scope), self.infer(node["right"], scope)
+        return k.join(left, right)
+
+    def _not(self, node: Node, scope: Scope) -> Kind:
+        self.infer(node["argument"], scope)
+        return k.BOOL
+
+    def _unary(self, node: Node, scope: Scope) -> Kind:
+        kind = self.infer(node["argument"], scope)
+        return k.INT if kind == k.BOOL else kind
+
+    def _conditional(self, node: Node, scope: Scope) -> Kind:
+        parts = [self.infer(child, scope) for child in node.named()]
+        return k.join(parts[0], parts[2]) if len(parts) == 3 else k.UNKNOWN
+
+    def _container(self, node: Node, scope: Scope) -> Kind:
+        items: list[Kind] = []
+        whole = True
+        for child in node.named():
+            kind = self.infer(child, scope)
+            if child.type == "list_splat":
+                inner = child.children[0].kind
+                if isinstance(inner, k.Sequence) and inner.items is not None:
+                    items.extend(inner.items)
+                else:
+                    whole = False
+                    items.append(k.element(inner or k.UNKNOWN))
+            else:
+                items.append(kind)
+        name = _CONTAINERS[node.type]
+        if whole:
+            return k.Sequence(name, tuple(items))
+        result = items[0]
+        for item in items[1:]:
+            result = k.join(result, item)
+        return k.Sequence(name, element=result)
+
+    def _dictionary(self, node: Node, scope: Scope) -> Kind:
+        values: list[Kind] = []
+        for child in node.named():
+            if child.type == "pair":
+                self.infer(child["key"], scope)
+                values.append(self.infer(child["value"], scope))
+            else:
+                self.infer(child, scope)
+        result = values[0] if values else k.UNKNOWN
+        for value in values[1:]:
+            result = k.join(result, value)
+        return k.Mapping(result)
+
+    def _comprehension(self, node: Node, scope: Scope) -> Kind:
+        inner = Scope({}, scope)
+        body: Node | None = None
+        for child in node.named():
+            if child.field == "body":
+                body = child
+            elif child.type == "for_in_clause":
+                rights = [c for c in child.children if c.field == "right"]
+                iterated = self.infer(rights[0], inner) if rights else k.UNKNOWN
+                self._assign(child["left"], k.element(iterated), inner)
+            else:
+                for condition in child.named():
+                    self.infer(condition, inner)
+        if body is None:
+            return k.UNKNOWN
+        if body.type == "pair":
+            self.infer(body["key"], inner)
+            return k.Mapping(self.infer(body["value"], inner))
+        element = self.infer(body, inner)
+        return k.Sequence("set" if node.type == "set_comprehension" else "list", element=element)
+
+    def _lambda(self, node: Node, scope: Scope) -> Kind:
+        return k.FunctionRef(self._define(node, scope, None))
+
+    def _walrus(self, node: Node, scope: Scope) -> Kind:
+        kind = self.infer(node["value"], scope)
+        self._assign(node["name"], kind, scope)
+        return kind
+
+    def _as_pattern(self, node: Node, scope: Scope) -> Kind:
+        kind = self.infer(node.children[0], scope)
+        alias = node.get("alias")
+        if alias is not None:
+            for child in alias.named():
+                self._assign(child, k.UNKNOWN, scope)
+        return kind
+
+    def _keyword(self, node: Node, scope: Scope) -> Kind:
+        return self.infer(node["value"], scope)
+
+    def _type(self, node: Node, scope: Scope) -> Kind:
+        for child in node.children:
+            self.infer(child, scope)
+        return k.UNKNOWN
+
+    def _ignored(self, node: Node, scope: Scope) -> None:
+        """Comments and `from __future__` say nothing of kinds."""
+
+    _STATEMENTS: ClassVar[dict[str, Callable[[Inference, Node, Scope], None]]] = {
+        "expression_statement": _expression_statement,
+        "assignment": _assignment,
+        "augmented_assignment": _augmented,
+        "if_statement": _if,
+        "for_statement": _for,
+        "while_statement": _while,
+        "try_statement": _try,
+        "with_statement": _with,
+        "return_statement": _return,
+        "delete_statement": _delete,
+        "function_definition": _function_definition,
+        "decorated_definition": _decorated,
+        "class_definition": _class_definition,
+        "import_statement": _import,
+        "import_from_statement": _import_from,
+        "future_import_statement": _ignored,
+        "comment": _ignored,
+    }
+
+    _EXPRESSIONS: ClassVar[dict[str, Callable[[Inference, Node, Scope], Kind]]] = {
+        "attribute": _attribute,
+        "call": _call,
+        "subscript": _subscript,
+        "binary_operator": _binary,
+        "comparison_operator": _comparison,
+        "boolean_operator": _boolean,
+        "not_operator": _not,
+        "unary_operator": _unary,
+        "conditional_expression": _conditional,
+        "list": _container,
+        "tuple": _container,
+        "set": _container,
+        "expression_list": _container,
+        "dictionary": _dictionary,
+        "list_comprehension": _comprehension,
+        "set_comprehension": _comprehension,
+        "dictionary_comprehension": _comprehension,
+        "generator_expression": _comprehension,
+        "lambda": _lambda,
+        "named_expression": _walrus,
+        "as_pattern": _as_pattern,
+        "keyword_argument": _keyword,
+        "parenthesized_expression": _first,
+        "await": _first,
+        "list_splat": _first,
+        "type": _type,
+    }

@@ -1,0 +1,180 @@
+"""`translate`: text in; text, findings and coverage out."""
+
+from __future__ import annotations
+
+import ast
+import gc
+import re
+import symtable
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from torchport_translators.catalogue.load import catalogue
+from torchport_translators.emit.assemble import assemble, top_level
+from torchport_translators.emit.header import with_header
+from torchport_translators.emit.layout import break_long_lines
+from torchport_translators.findings import (
+    Coverage,
+    Definition,
+    Finding,
+    Span,
+    Target,
+    Translation,
+)
+from torchport_translators.rewriter import Rewriter
+from torchport_translators.rewrites import EXPRESSIONS, STATEMENTS
+from torchport_translators.source.infer import Inference
+from torchport_translators.source.scopes import Function
+from torchport_translators.source.snippets import grow
+from torchport_translators.source.syntax import Node, Source
+
+_MAX_SYNTAX_FINDINGS = 20
+_TORCH = re.compile(r"\btorch\b")
+
+
+def translate(
+    source: str,
+    to: str | Target = Target.JAX,
+    span: Span | None = None,
+    *,
+    name: str | None = None,
+) -> Translation:
+    """Port PyTorch source text.
+
+    Pure: nothing is imported, run or written, and no input text makes it raise.
+
+    Args:
+        source: Python text; what does not parse is kept as it is.
+        to: the framework to port to.
+        span: port only this stretch, grown to whole statements; the result is a port of that
+            stretch alone, with the imports and helpers that it needs.
+        name: the source's file name; with it the port starts with a header.
+
+    Raises:
+        ValueError: `to` is not a target.
+    """
+    target = Target(to)
+    try:
+        with _collecting_later():
+            return _translate(source, target, span, name)
+    except RecursionError:
+        line = source.count("\n") + 1
+        message = f"the code is nested more than {sys.getrecursionlimit()} levels deep"
+        return Translation(source, (Finding("too-deep", message, 1, 0, line, 0),))
+
+
+@contextmanager
+def _collecting_later() -> Generator[None]:
+    """Inside it no garbage is collected: a tree is many objects, all in use until the port is done.
+
+    Looking through them again and again while they are made takes a fifth of the time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _translate(text: str, target: Target, span: Span | None, name: str | None) -> Translation:
+    source = Source(text)
+    known = catalogue(target)
+    if not _concerns_torch(source):
+        return Translation(text)
+    inference = Inference(source, known)
+    chosen = grow(source, span) if span is not None else None
+    nodes = chosen.nodes if chosen else source.root.children
+    rewriter = Rewriter(source, inference, known, EXPRESSIONS, STATEMENTS)
+    definitions = _write(rewriter, nodes)
+    written = {f for f in inference.functions.values() if chosen is None or _within(f, nodes)}
+    if any(f.draws and f not in rewriter.drawing for f in written):
+        # Some call of a random API draws nothing here: write again without `rngs` on its way.
+        inference.spread_randomness(rewriter.drawing)
+        rewriter = Rewriter(source, inference, known, EXPRESSIONS, STATEMENTS)
+        definitions = _write(rewriter, nodes)
+    for error in source.errors[:_MAX_SYNTAX_FINDINGS]:
+        if chosen is None or chosen.span.start <= error.start < chosen.span.end:
+            shown = source[error].strip().splitlines()[:1]
+            what = f": {shown[0][:60]}" if shown else ""
+            rewriter.find("syntax", f"this does not parse{what}", error)
+    if chosen is None and not source.errors:
+        _compile(rewriter)
+    port = assemble(rewriter, chosen.span if chosen else None)
+    port = break_long_lines(port, text, rewriter.helpers.texts())
+    if name is not None:
+        port = with_header(port, name, target, source)
+    findings = tuple(sorted(rewriter.findings, key=lambda f: (f.line, f.column, f.code)))
+    return Translation(
+        port,
+        findings,
+        rewriter.tally.coverage(),
+        tuple(_located(definitions, port)),
+        tuple(rewriter.helpers.texts()),
+        chosen.span if chosen else None,
+    )
+
+
+def _concerns_torch(source: Source) -> bool:
+    """Whether a source can use torch: it imports it, or imports nothing (a snippet)."""
+    imports = [
+        node
+        for node in source.root.walk()
+        if node.type in ("import_statement", "import_from_statement")
+    ]
+    return not imports or any(_TORCH.search(source[node]) for node in imports)
+
+
+def _compile(rewriter: Rewriter) -> None:
+    """Tell what Python refuses although the tolerant parser takes it: `if x:` without a body."""
+    source = rewriter.source
+    try:
+        # This builds no tree of Python objects, which takes longer than all the rest of parsing.
+        symtable.symtable(source.text, "<source>", "exec")
+        return
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        pass  # it refuses more than the parser does: `x = 1; global x`
+    try:
+        ast.parse(source.text)
+    except SyntaxError as error:
+        line = error.lineno or 1
+        at = source.offset(line)
+        node = Node("ERROR", at, source.line_end(at), None)
+        rewriter.find("syntax", f"this does not parse: {error.msg}", node)
+    except (ValueError, MemoryError):
+        return  # null characters and the like, which the tolerant parser has told
+
+
+def _within(function: Function, nodes: list[Node]) -> bool:
+    return any(node.start <= function.node.start < node.end for node in nodes)
+
+
+def _write(rewriter: Rewriter, nodes: list[Node]) -> list[Definition]:
+    """Write the port of each statement, and count what was ported in each definition."""
+    source = rewriter.source
+    names = {node: name for name, node in top_level(source)}
+    definitions: list[Definition] = []
+    for node in nodes:
+        total, ported = rewriter.tally.total, rewriter.tally.ported
+        rewriter.statement(node)
+        if node in names:
+            coverage = Coverage(rewriter.tally.total - total, rewriter.tally.ported - ported)
+            line, _ = source.position(node.start)
+            end, _ = source.position(max(node.end - 1, node.start))
+            definitions.append(Definition(names[node], line, end, coverage))
+    return definitions
+
+
+def _located(definitions: list[Definition], port: str) -> list[Definition]:
+    """The definitions with the line at which each stands in the port."""
+    lines: dict[str, int] = {}
+    for number, line in enumerate(port.splitlines(), 1):
+        match = re.match(r"(?:class|def|async\s+def)\s+(\w+)", line)
+        if match:
+            lines[match[1]] = number
+    return [
+        Definition(d.name, d.line, d.end_line, d.coverage, lines.get(d.name, 0))
+        for d in definitions
+    ]

@@ -1,0 +1,29 @@
+"""Weights: a torch checkpoint's tensors, placed in a ported module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+def transfer_weights(state: Mapping[str, object], module: object) -> None:
+    """Fill a ported module in place with a torch `state_dict`.
+
+    Args:
+        state: torch's names to tensors or NumPy arrays, in torch's layout and of any float dtype
+            where the module has floats; each is converted to the dtype that the module has.
+        module: a `flax.nnx` module whose attributes are named as in torch.
+
+    Raises:
+        WeightsError: tensors are missing, unused or of another shape; the message lists all of them.
+            Nothing is changed then.
+        TypeError: the module is of no framework known here.
+    """
+    roots = {base.__module__.partition(".")[0] for base in type(module).__mro__}
+    if "flax" in roots:
+        from torchport_translators.weights import nnx
+
+        nnx.transfer_weights(state, module)
+    else:
+        raise TypeError(
+            f"transfer_weights fills a flax.nnx module, and not a {type(module).__name__}"
+        )
