@@ -9,7 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from torchport_translators.findings import CODES, Span, Translation
@@ -135,17 +135,11 @@ def test_a_program_without_torch_stays_as_it_is(text: str, newline: str) -> None
 
 
 @SETTINGS
-@given(st.text())
+@given(st.one_of(st.text(), st.binary(max_size=300).map(lambda data: data.decode("latin-1"))))
+@example("\xfe\xff\x00\r")
 def test_any_text_without_torch_stays_as_it_is(text: str) -> None:
     # A snippet that imports nothing is read with torch's usual names.
     assume(not re.search(r"\b(torch|nn|F|Tensor)\b", text))
-    assert check(text).text == text
-
-
-@SETTINGS
-@given(st.binary(max_size=300))
-def test_bytes_read_as_latin_1_stay_as_they_are(data: bytes) -> None:
-    text = data.decode("latin-1")
     assert check(text).text == text
 
 

@@ -6,6 +6,7 @@ loaded under a name of its own, which cannot collide with a module of the user's
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import importlib.util
 import json
@@ -83,6 +84,7 @@ def main() -> None:
     # left in the user's folders.
     sys.dont_write_bytecode = True
     loading.remember_modules()
+    gc.freeze()  # the framework's own objects need not be traversed again and again
     send(side.hello())
     read = protocol.reader(requests)
     while True:

@@ -37,13 +37,15 @@ def _local_modules(directory: Path) -> list[str]:
     found: list[str] = []
     for name in sys.modules.keys() - _BASELINE:
         file = getattr(sys.modules[name], "__file__", None)
+        if not isinstance(file, str):
+            continue
         if (
-            isinstance(file, str)
-            and file.startswith(start)
-            and "site-packages" not in file
-            and "dist-packages" not in file
-            and not file.startswith(sys.base_prefix + os.sep)
+            "site-packages" in file
+            or "dist-packages" in file
+            or file.startswith(sys.base_prefix + os.sep)
         ):
+            _BASELINE.add(name)  # a library that the lane keeps: never looked at again
+        elif file.startswith(start):
             found.append(name)
     return found
 

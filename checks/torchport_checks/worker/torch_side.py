@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import inspect
 import itertools
+import os
 import sys
 import typing
 from typing import Any
@@ -210,6 +211,9 @@ class Side:
         self._seed = 0
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.allow_tf32 = False
+        if "OMP_NUM_THREADS" not in os.environ:
+            # Torch's threads spin while they wait, which the other lane pays for.
+            torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
         torch.zeros(1, device=self.device)
         # Started here, once: the autograd engine's first use costs as much as a small check.
         torch.ones(1, requires_grad=True).sum().backward()
