@@ -26,6 +26,7 @@ from torchport_translators.findings import Coverage, Finding
 from torchport_translators.source import kinds as k
 from torchport_translators.source.infer import PROPERTIES, Inference
 from torchport_translators.source.kinds import Confidence
+from torchport_translators.source.results import literal
 from torchport_translators.source.scopes import Class, Function
 from torchport_translators.source.sharing import INPLACE_POSITION
 from torchport_translators.source.syntax import Malformed, Node, Source
@@ -130,10 +131,15 @@ class Statement:
     """The statement being written: lines to put before it, and what could not be ported in it."""
 
     node: Node
-    hoistable: bool
+    source: Source
     before: list[str] = field(default_factory=list[str])
     after: list[str] = field(default_factory=list[str])
     marks: list[str] = field(default_factory=list[str])
+
+    @property
+    def hoistable(self) -> bool:
+        """Whether a line can stand before it: nothing else begins its line."""
+        return self.source.starts_line(self.node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +185,7 @@ class Rewriter:
         self.tally = Tally()
         self.module_rngs_at: Node | None = None
         self.function: Function = inference.module
-        self.current: Statement = Statement(source.root, False)
+        self.current: Statement = Statement(source.root, source)
         self._expressions = expressions
         self._statements = statements
         self.quoted: set[str] = set()
@@ -247,7 +253,7 @@ class Rewriter:
         if node.type in _SKIPPED:
             return
         outer, function, mark = self.current, self.function, self.edits.mark()
-        self.current = Statement(node, self._starts_line(node))
+        self.current = Statement(node, self.source)
         try:
             for rewrite in self._statements.get(node.type, ()):
                 if rewrite(self, node):
@@ -346,24 +352,21 @@ class Rewriter:
         if not lines:
             return
         anchor = statement.node
-        while not self._starts_line(anchor) and anchor.parent is not None:
+        while not self.source.starts_line(anchor) and anchor.parent is not None:
             siblings = anchor.parent.children
             line = self.source.line_start(anchor.start)
-            first = next((s for s in siblings if s.start >= line and self._starts_line(s)), None)
+            first = next(
+                (s for s in siblings if s.start >= line and self.source.starts_line(s)), None
+            )
             anchor = first or anchor.parent
         indent = self.source.indent(anchor)
         newline = self._newline
         text = "".join(f"{line}{newline}{indent}" for line in lines)
         self.edits.insert(anchor.start, text)
 
-    def _starts_line(self, node: Node) -> bool:
-        start = self.source.line_start(node.start)
-        return not self.source.text[start : node.start].strip()
-
     def _comments(self, node: Node) -> Iterable[str]:
-        for inner in node.walk():
-            if inner.type == "comment":
-                yield self.source[inner]
+        for inner in self.source.nodes("comment", node):
+            yield self.source[inner]
 
     # Expressions
 
@@ -400,13 +403,14 @@ class Rewriter:
         parts: list[str] = []
         at = node.start
         text = self.source.text
+        wants_value = self._wants_value(node)
         for child in node.children:
             if child.type in _SKIPPED or child.field in _SKIPPED_FIELDS:
                 continue
             code = replaced.get(child) if replaced else None
             if code is None:
                 code = self.expr(child)
-                if self._wants_value(node) and self._holds_value(child, code):
+                if wants_value and self._holds_value(child, code):
                     code = Code(f"{code.text}[...]")
             if code.text == text[child.start : child.end]:
                 continue
@@ -526,10 +530,7 @@ class Rewriter:
                 return _float_literal(self.source[node])
             case _:
                 return None
-        try:
-            return (ast.literal_eval(self.source[node]),)
-        except (ValueError, SyntaxError, MemoryError):
-            return None
+        return literal(self.source[node])
 
     def nullable(self, node: Node) -> bool:
         if node.type == "identifier":
@@ -785,8 +786,8 @@ class Rewriter:
         if taken is None:
             taken = self._taken[self.function] = {
                 self.source[inner]
-                for inner in self.function.node.walk()
-                if inner.type == "identifier" and inner.field != "attribute"
+                for inner in self.source.nodes("identifier", self.function.node)
+                if inner.field != "attribute"
             }
         name, number = hint, 2
         while name in taken or name in _BUILTINS:

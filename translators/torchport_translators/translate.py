@@ -7,7 +7,7 @@ import gc
 import re
 import symtable
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from torchport_translators.catalogue.load import catalogue
@@ -107,7 +107,7 @@ def _translate(text: str, target: Target, span: Span | None, name: str | None) -
     if name is not None:
         port = with_header(port, name, target, source)
     findings = tuple(sorted(rewriter.findings, key=lambda f: (f.line, f.column, f.code)))
-    return Translation(
+    translation = Translation(
         port,
         findings,
         rewriter.tally.coverage(),
@@ -115,15 +115,13 @@ def _translate(text: str, target: Target, span: Span | None, name: str | None) -
         tuple(rewriter.helpers.texts()),
         chosen.span if chosen else None,
     )
+    source.release()
+    return translation
 
 
 def _concerns_torch(source: Source) -> bool:
     """Whether a source can use torch: it imports it, or imports nothing (a snippet)."""
-    imports = [
-        node
-        for node in source.root.walk()
-        if node.type in ("import_statement", "import_from_statement")
-    ]
+    imports = [*source.nodes("import_statement"), *source.nodes("import_from_statement")]
     return not imports or any(_TORCH.search(source[node]) for node in imports)
 
 
@@ -147,11 +145,11 @@ def _compile(rewriter: Rewriter) -> None:
         return  # null characters and the like, which the tolerant parser has told
 
 
-def _within(function: Function, nodes: list[Node]) -> bool:
+def _within(function: Function, nodes: Sequence[Node]) -> bool:
     return any(node.start <= function.node.start < node.end for node in nodes)
 
 
-def _write(rewriter: Rewriter, nodes: list[Node]) -> list[Definition]:
+def _write(rewriter: Rewriter, nodes: Sequence[Node]) -> list[Definition]:
     """Write the port of each statement, and count what was ported in each definition."""
     source = rewriter.source
     names = {node: name for name, node in top_level(source)}

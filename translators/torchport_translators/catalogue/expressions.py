@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from typing import cast
 
 from torchport_translators.catalogue.bind import contradicts
 from torchport_translators.catalogue.code import Code
@@ -350,7 +352,7 @@ def count_holes(
         return
     if isinstance(node, ast.Lambda | ast.ListComp | ast.GeneratorExp | ast.SetComp):
         weight = 2
-    for child in ast.iter_child_nodes(node):
+    for child in _children(node):
         count_holes(child, counts, holes, weight)
 
 
@@ -386,4 +388,14 @@ def size_of(node: ast.AST) -> int:
     own = isinstance(node, ast.Call | ast.BinOp | ast.Compare | ast.IfExp | ast.BoolOp)
     if isinstance(node, ast.ListComp | ast.GeneratorExp):
         own = 8  # reads better under a name
-    return own + sum(map(size_of, ast.iter_child_nodes(node)))
+    return own + sum(map(size_of, _children(node)))
+
+
+def _children(node: ast.AST) -> Iterator[ast.AST]:
+    """`ast.iter_child_nodes`, without the contexts (Load, Store) that most nodes have."""
+    for name in node._fields:
+        value: object = getattr(node, name, None)
+        if isinstance(value, list):
+            yield from (item for item in cast("list[object]", value) if isinstance(item, ast.AST))
+        elif isinstance(value, ast.AST) and name != "ctx":
+            yield value

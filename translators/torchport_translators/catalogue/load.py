@@ -32,7 +32,7 @@ class Param:
     annotation: str | None
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@dataclass(eq=False, repr=False)
 class Rule:
     """A function or class of the catalogue, and the torch APIs that it ports (none: a helper)."""
 
@@ -51,7 +51,7 @@ class Rule:
     def is_class(self) -> bool:
         return isinstance(self.node, ast.ClassDef)
 
-    @property
+    @cached_property
     def random(self) -> bool:
         """Whether it takes `rngs`."""
         return any(param.name == "rngs" and param.form == "keyword" for param in self.params)

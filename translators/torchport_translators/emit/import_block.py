@@ -224,8 +224,8 @@ def _star_is_unused(source: Source, uses: Uses, statement: Node) -> bool:
     if module is None or source[module].partition(".")[0] != "torch":
         return False
     covered = [(edit.start, edit.end) for edit in uses.edits if edit.end > edit.start]
-    for node in source.root.walk():
-        if isinstance(node.kind, k.Api) and node.type == "identifier":
+    for node in source.nodes("identifier"):
+        if isinstance(node.kind, k.Api):
             name = source[node]
             if name in uses.bindings or node.field == "attribute":
                 continue

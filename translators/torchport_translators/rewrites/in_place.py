@@ -182,8 +182,8 @@ def _is_buffer(rw: Rewriter, place: Node) -> bool:
         return False
     name = rw.source[place["attribute"]]
     for cls in owner.cls.lineage():
-        for inner in cls.node.walk():
-            if inner.type == "call" and method(inner) == "register_buffer":
+        for inner in rw.source.nodes("call", cls.node):
+            if method(inner) == "register_buffer":
                 first = rw.arguments(inner)[0][:1]
                 if first and rw.literal(first[0]) == (name,):
                     return True

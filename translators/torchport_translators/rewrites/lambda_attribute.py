@@ -97,13 +97,13 @@ def _aliases(rw: Rewriter, made: Node) -> dict[str, Node] | None:
     own = {parameter.name for parameter in rw.inference.functions[made].parameters}
     used = {
         rw.source[inner]
-        for inner in made["body"].walk()
-        if inner.type == "identifier" and inner.field != "attribute"
+        for inner in rw.source.nodes("identifier", made["body"])
+        if inner.field != "attribute"
     } - own
     local = {parameter.name for parameter in function.parameters[1:]}
     found: dict[str, Node] = {}
-    for inner in function.node["body"].walk():
-        if inner.type != "assignment" or inner["left"].type != "identifier":
+    for inner in rw.source.nodes("assignment", function.node["body"]):
+        if inner["left"].type != "identifier":
             continue
         name = rw.source[inner["left"]]
         right = inner.get("right")
@@ -124,17 +124,16 @@ def _is_alias_for_lambda(rw: Rewriter, assignment: Node) -> bool:
         return False
     name = rw.source[assignment["left"]]
     inside: set[Node] = set()
-    for inner in rw.function.node["body"].walk():
+    for inner in rw.source.nodes("assignment", rw.function.node["body"]):
         made = _lambda_of(rw, inner)
         if made is not None:
             aliases = _aliases(rw, made)
             if aliases is not None and aliases.get(name) is assignment:
                 inside.update(made.walk())
     return bool(inside) and not any(
-        inner.type == "identifier"
-        and inner.field != "attribute"
+        inner.field != "attribute"
         and rw.source[inner] == name
         and inner not in inside
         and inner is not assignment["left"]
-        for inner in rw.function.node["body"].walk()
+        for inner in rw.source.nodes("identifier", rw.function.node["body"])
     )

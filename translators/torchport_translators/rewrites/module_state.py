@@ -101,8 +101,8 @@ def value_of_buffer(rw: Rewriter, node: Node) -> bool:
 def _old_value(rw: Rewriter, buffer: Node) -> bool:
     """A name that keeps a buffer's value, where the function then gives the buffer another one."""
     text = rw.source[buffer]
-    for inner in rw.function.node.walk():
-        if inner.type == "assignment" and rw.source[inner["left"]] == text:
+    for inner in rw.source.nodes("assignment", rw.function.node):
+        if rw.source[inner["left"]] == text:
             rw.edits.replace(buffer.start, buffer.end, f"{rw.expr(buffer).text}[...]")
             return True
     return False

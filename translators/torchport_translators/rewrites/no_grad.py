@@ -234,9 +234,8 @@ def _read_after(rw: Rewriter, node: Node) -> frozenset[str]:
     )
     return frozenset(
         rw.source[inner]
-        for inner in rw.function.node.walk()
-        if inner.type == "identifier"
-        and (
+        for inner in rw.source.nodes("identifier", rw.function.node)
+        if (
             inner.start >= node.end or (loop is not None and loop.start <= inner.start < node.start)
         )
         and not is_label(inner)
@@ -262,7 +261,7 @@ def _dedent(rw: Rewriter, node: Node, body: Node) -> None:
         if outer.type == "with_statement" and _context(rw, outer) is not None
     )
     at = header_end
-    inside = [(n.start, n.end) for n in body.walk() if n.type == "string" and "\n" in source[n]]
+    inside = [(n.start, n.end) for n in source.nodes("string", body) if "\n" in source[n]]
     while at < body.end and extra > 0:
         line_end = source.text.find("\n", at)
         line_end = len(source.text) if line_end < 0 else line_end

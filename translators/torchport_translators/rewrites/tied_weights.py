@@ -72,11 +72,10 @@ def ties_of(rw: Rewriter, cls: Class) -> dict[str, str]:
     found = rw.ties.get(cls)
     if found is None:
         found = rw.ties[cls] = {}
-        for inner in cls.node.walk():
-            if inner.type == "expression_statement":
-                pair = _tie(rw, inner)
-                if pair is not None:
-                    found[pair[0]] = pair[1]
+        for inner in rw.source.nodes("expression_statement", cls.node):
+            pair = _tie(rw, inner)
+            if pair is not None:
+                found[pair[0]] = pair[1]
     return found
 
 
@@ -106,10 +105,8 @@ def _without_bias(rw: Rewriter, head: Node) -> bool:
         return False
     built: list[Node] = [
         inner["right"]
-        for inner in cls.node.walk()
-        if inner.type == "assignment"
-        and inner.get("right") is not None
-        and rw.source[inner["left"]] == rw.source[head]
+        for inner in rw.source.nodes("assignment", cls.node)
+        if inner.get("right") is not None and rw.source[inner["left"]] == rw.source[head]
     ]
     if len(built) != 1 or rw.called_api(built[0]) != "torch.nn.Linear":
         return False

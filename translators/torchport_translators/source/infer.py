@@ -241,9 +241,7 @@ _SELF_RETURNING = frozenset(
 
 def _conventional(source: Source) -> Scope | None:
     """The usual names of torch, for a snippet that imports nothing."""
-    if any(
-        node.type in ("import_statement", "import_from_statement") for node in source.root.walk()
-    ):
+    if source.nodes("import_statement") or source.nodes("import_from_statement"):
         return None
     return Scope(
         {
@@ -253,6 +251,10 @@ def _conventional(source: Source) -> Scope | None:
             "Tensor": k.Api("torch.Tensor"),
         }
     )
+
+
+def _lineage(read: Function | Class) -> Iterable[Function | Class]:
+    return read.lineage() if isinstance(read, Class) else (read,)
 
 
 def _held(kind: Kind) -> Kind:
@@ -290,11 +292,14 @@ class Inference:
         self._done: set[Node] = set()
         self._function = self.module
         self._returns: list[list[Kind]] = []
+        self._clock = 0
+        self._facts = 0
+        self._names_changed = 0
         for _ in range(_ROUNDS):
-            before = self._facts()
+            before = self._facts
             self._done.clear()
             self._read_module()
-            if self._facts() == before:
+            if self._facts == before:
                 break
         self.spread_randomness()
 
@@ -326,18 +331,42 @@ class Inference:
 
     # Rounds
 
-    def _facts(self) -> object:
-        return [
-            (dict(function.evidence), dict(function.passed), function.returns)
-            for function in self.functions.values()
-        ] + [dict(cls.attributes) for cls in self.classes.values()]
-
     def _read_module(self) -> None:
         self._function = self.module
-        assert self.module.scope is not None
-        self._block(self.source.root, self.module.scope)
+        scope = self.module.scope
+        assert scope is not None
+        names = dict(scope.names)
+        self._block(self.source.root, scope)
+        if scope.names != names:
+            self._names_changed = self._tick()
         for function in list(self.functions.values()):
             self._read(function)
+
+    def _tick(self) -> int:
+        self._clock += 1
+        return self._clock
+
+    def _learn(
+        self, about: Function | Class, facts: dict[str, Kind], name: str, kind: Kind
+    ) -> None:
+        """Put a fact about a function or class in its place; what has read it is out of date."""
+        if facts.get(name) != kind:
+            facts[name] = kind
+            self._changed(about)
+
+    def _changed(self, about: Function | Class) -> None:
+        self._facts += 1
+        about.changed_at = self._tick()
+
+    def _is_current(self, function: Function) -> bool:
+        """Whether reading a function once more would find what was found before."""
+        at = function.read_at
+        outer = function.outer
+        return (
+            at > max(function.changed_at, self._names_changed)
+            and (outer is None or at > outer.read_at)
+            and all(at > about.changed_at for read in function.reads for about in _lineage(read))
+        )
 
     def spread_randomness(self, drawing: Container[Function] | None = None) -> None:
         """Find who needs random state: what draws it, and what calls or builds what does.
@@ -389,7 +418,9 @@ class Inference:
                 function.parameters = list(self._parameters(parameters))
             self.functions[node] = function
             self.bound.update(parameter.name for parameter in function.parameters)
-        function.scope = Scope({}, scope)
+        if function.scope is None or function.scope.parent is not scope:
+            function.scope = Scope({}, scope)
+            function.read_at = 0
         return function
 
     def _parameters(self, node: Node) -> Iterable[Parameter]:
@@ -425,13 +456,20 @@ class Inference:
                     continue
 
     def _read(self, function: Function) -> Kind:
-        """What a function returns; reads its body if that has not been done in this round."""
+        """What a function returns; reads its body if that has to be done in this round."""
+        self._function.reads.add(function)
         if function.node in self._done or function.node in self._reading:
             return function.returns or k.UNKNOWN
         scope = function.scope
         if scope is None:
             return k.UNKNOWN
+        if self._is_current(function):
+            self._done.add(function.node)
+            return function.returns or k.UNKNOWN
         self._reading.add(function.node)
+        function.read_at = self._tick()
+        function.reads = {function.cls} if function.cls is not None else set()
+        scope.names = {}
         caller, self._function = self._function, function
         is_method = function.cls is not None and not self._is_static(function)
         for index, parameter in enumerate(function.parameters):
@@ -456,7 +494,9 @@ class Inference:
             isinstance(stated, k.Sequence) and isinstance(result, k.Sequence)
         ):
             result = stated
-        function.returns = result
+        if function.returns != result:
+            function.returns = result
+            self._changed(function)
         self._function = caller
         self._reading.discard(function.node)
         self._done.add(function.node)
@@ -677,7 +717,8 @@ class Inference:
             else:
                 self._statement(statement, inner)
         for attribute, kind in inner.names.items():
-            cls.attributes.setdefault(attribute, kind)
+            if attribute not in cls.attributes:
+                self._learn(cls, cls.attributes, attribute, kind)
         constructor = cls.methods.get("__init__")
         if constructor is not None:
             self._read(constructor)
@@ -780,7 +821,7 @@ class Inference:
                     ):
                         # A tensor assigned to a buffer's name becomes the buffer's value.
                         target.kind = joined = replace(joined, variable=True)
-                    owner.cls.attributes[name] = joined
+                    self._learn(owner.cls, owner.cls.attributes, name, joined)
             case "subscript":
                 for child in target.named():
                     self.infer(child, scope)
@@ -815,7 +856,8 @@ class Inference:
         elif container.type == "attribute":
             owner = container["object"].kind
             if isinstance(owner, k.Instance) and owner.cls is not None:
-                owner.cls.attributes[self.source[container["attribute"]]] = wider
+                name = self.source[container["attribute"]]
+                self._learn(owner.cls, owner.cls.attributes, name, wider)
 
     def _assignment(self, node: Node, scope: Scope) -> None:
         right = node.get("right")
@@ -875,18 +917,19 @@ class Inference:
         return kinds[0] if kinds else k.UNKNOWN
 
     def _attribute(self, node: Node, scope: Scope) -> Kind:
-        owner = self.infer(node["object"], scope)
+        value = node["object"]
+        owner = self.infer(value, scope)
         name = self.source[node["attribute"]]
-        if owner == k.UNKNOWN and node["object"].type == "identifier":
-            if name in _TENSOR_ONLY or name in _AMBIGUOUS:
-                sure = Confidence.LIKELY if name in _TENSOR_ONLY else Confidence.UNSURE
-                owner = k.Tensor(sure)
-                self._testify(node["object"], owner)
-                node["object"].kind = owner
-                if name in _TENSOR_ONLY:
-                    self._set(node["object"], owner, scope)
-        elif owner == k.UNKNOWN and name in _TENSOR_ONLY:
-            node["object"].kind = owner = k.LIKELY_TENSOR
+        if owner == k.UNKNOWN:
+            certain = name in _TENSOR_ONLY
+            if value.type != "identifier":
+                if certain:
+                    value.kind = owner = k.LIKELY_TENSOR
+            elif certain or name in _AMBIGUOUS:
+                value.kind = owner = k.Tensor(Confidence.LIKELY if certain else Confidence.UNSURE)
+                self._testify(value, owner)
+                if certain:
+                    self._set(value, owner, scope)
         return self.member(owner, name)
 
     def _set(self, node: Node, kind: Kind, scope: Scope) -> None:
@@ -905,6 +948,7 @@ class Inference:
             case k.Sequence(fields=fields, items=tuple() as items) if name in fields:
                 return items[fields.index(name)]
             case k.Instance(cls=Class() as cls):
+                self._function.reads.add(cls)
                 attribute = cls.attribute(name)
                 if attribute is not None:
                     return attribute
@@ -922,6 +966,7 @@ class Inference:
                     return k.BOOL
                 return k.Method(owner, name) if api.startswith("torch.") else k.UNKNOWN
             case k.ClassRef(cls):
+                self._function.reads.add(cls)
                 method = cls.method(name)
                 if method is not None:
                     return k.FunctionRef(method)
@@ -956,7 +1001,7 @@ class Inference:
             if any(parameter.name == name for parameter in function.parameters):
                 known = function.evidence.get(name, k.UNKNOWN)
                 if not (isinstance(known, k.Tensor) and known.sure >= Confidence.LIKELY):
-                    function.evidence[name] = kind
+                    self._learn(function, function.evidence, name, kind)
                 return
             function = function.outer
 
@@ -965,12 +1010,12 @@ class Inference:
         arguments = node["arguments"]
         positional: list[Node] = []
         keywords: dict[str, Node] = {}
-        nodes = arguments.named() if arguments.type == "argument_list" else [arguments]
+        nodes = arguments.children if arguments.type == "argument_list" else (arguments,)
         for child in nodes:
             if child.type == "keyword_argument":
-                keywords[self.source[child["name"]]] = child["value"]
-                self.infer(child["value"], scope)
-            else:
+                value = keywords[self.source[child["name"]]] = child["value"]
+                self.infer(value, scope)
+            elif child.type != "comment":
                 positional.append(child)
                 self.infer(child, scope)
         for child in (*positional, *keywords.values()):
@@ -1003,8 +1048,6 @@ class Inference:
             case k.External(path):
                 kinds = [argument.kind or k.UNKNOWN for argument in positional]
                 return external_result(path, kinds, self._function.cls)
-            case k.Unknown() if node["function"].type == "identifier":
-                return k.UNKNOWN
             case _:
                 return k.UNKNOWN
 
@@ -1138,7 +1181,7 @@ class Inference:
         if receiver.cls is not None and name is not None:
             if isinstance(value, k.Tensor):
                 value = k.Tensor(value.sure, variable=variable, integer=value.integer)
-            receiver.cls.attributes[name] = value or k.UNKNOWN
+            self._learn(receiver.cls, receiver.cls.attributes, name, value or k.UNKNOWN)
 
     def _call_function(
         self, function: Function, positional: list[Node], keywords: dict[str, Node], skip: bool
@@ -1157,7 +1200,8 @@ class Inference:
             kind = _held(kind)
             if kind != k.UNKNOWN:
                 known = function.passed.get(parameter.name)
-                function.passed[parameter.name] = kind if known is None else k.join(known, kind)
+                joined = kind if known is None else k.join(known, kind)
+                self._learn(function, function.passed, parameter.name, joined)
             elif isinstance(function.evidence.get(parameter.name), k.Tensor):
                 self._uses_as_tensor(node)
         return self._read(function)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 
 from torchport_translators.source import kinds as k
 from torchport_translators.source.kinds import Kind
@@ -191,9 +192,15 @@ def integer_literal(text: str) -> int | None:
         return None
 
 
-def string_literal(text: str) -> str | None:
+@lru_cache(maxsize=4096)
+def literal(text: str) -> tuple[object] | None:
+    """The value of a literal, in a tuple as it may be None; None if the text is not one."""
     try:
-        value: object = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        return (ast.literal_eval(text),)
+    except (ValueError, SyntaxError, MemoryError):
         return None
-    return value if isinstance(value, str) else None
+
+
+def string_literal(text: str) -> str | None:
+    found = literal(text)
+    return found[0] if found and isinstance(found[0], str) else None

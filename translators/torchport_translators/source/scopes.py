@@ -49,6 +49,9 @@ class Function:
         draws: it calls torch APIs whose ports take `rngs`.
         random: it draws, or calls what does, so that its port needs `rngs`.
         seeded: it seeds torch's generator, so that its port makes its own `rngs`.
+        reads: the functions and classes whose facts its body was read with.
+        read_at: when its body was last read, in ticks of inference's clock.
+        changed_at: when what is known of it last changed.
     """
 
     node: Node
@@ -64,6 +67,9 @@ class Function:
     draws: bool = False
     random: bool = False
     seeded: bool = False
+    reads: set[Function | Class] = field(default_factory=set["Function | Class"])
+    read_at: int = 0
+    changed_at: int = 0
 
     @property
     def qualname(self) -> str:
@@ -87,6 +93,7 @@ class Class:
         attributes: kinds of what its methods assign to `self`.
         reads_training: its methods read `self.training`.
         keeps_rngs: its methods draw random numbers, so that its port holds `rngs`.
+        changed_at: when its attributes last changed, in ticks of inference's clock.
     """
 
     node: Node
@@ -97,6 +104,7 @@ class Class:
     attributes: dict[str, Kind] = field(default_factory=dict[str, Kind])
     reads_training: bool = False
     keeps_rngs: bool = False
+    changed_at: int = 0
 
     def __repr__(self) -> str:
         return f"<class {self.name}>"

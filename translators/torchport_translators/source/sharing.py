@@ -124,6 +124,8 @@ _PASSING_MODULES = frozenset(
         ]
     )
 )
+# What may change memory in place.
+_CHANGING = ("call", "assignment", "augmented_assignment")
 _VIEW_PROPERTIES = frozenset(("T", "mT", "H", "mH", "real", "imag", "data"))
 # Attributes and methods that say something about a tensor without reading its values.
 _ABOUT = frozenset(
@@ -786,8 +788,8 @@ class Sharing:
         kept = self._kept.get(scope)
         if kept is None:
             kept = self._kept[scope] = {}
-            for inner in scope.walk():
-                right = inner.get("right") if inner.type == "assignment" else None
+            for inner in self.source.nodes("assignment", scope):
+                right = inner.get("right")
                 if right is not None and right.type == "call":
                     kept.setdefault(self.source[inner["left"]], []).append(right)
         return kept
@@ -860,9 +862,7 @@ class Sharing:
         self._changed[function] = frozenset()
         own = function.parameters[0].name if function.cls and function.parameters else None
         found: set[str] = set()
-        for node in function.node.walk():
-            if node.type not in ("call", "assignment", "augmented_assignment"):
-                continue
+        for node in self.source.nodes_of(_CHANGING, function.node):
             if self.inference.function_at(node) is not function:
                 continue
             for place in self.changes(node):

@@ -6,8 +6,9 @@ Offsets are indices into the text (characters, not bytes), so that slicing is pl
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from sys import intern
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ class Node:
         self.start = start
         self.end = end
         self.field = field
-        self.children: list[Node] = []
+        self.children: Sequence[Node] = ()
         self.parent: Node | None = None
         self.kind: Kind | None = None
 
@@ -87,6 +88,7 @@ class Source:
         self.text = text
         tree = parse(text)
         self.errors: list[Node] = []
+        self._by_type: defaultdict[str, list[Node]] = defaultdict(list)
         self.root = self._convert(tree, None if text.isascii() else _char_offsets(text))
 
     def __getitem__(self, node: Node) -> str:
@@ -95,6 +97,32 @@ class Source:
     @cached_property
     def _line_starts(self) -> list[int]:
         return [0, *(match.end() for match in _NEWLINE.finditer(self.text))]
+
+    def nodes(self, type: str, within: Node | None = None) -> list[Node]:
+        """The nodes of a type in source order: all, or those in (or that are) a node."""
+        found = self._by_type.get(type, [])
+        if within is None or within is self.root:
+            return found
+        first = bisect_left(found, within.start, key=_start)
+        last = bisect_left(found, within.end, first, key=_start)
+        # What encloses it may start where it starts.
+        return [node for node in found[first:last] if node.end <= within.end]
+
+    def nodes_of(self, types: Iterable[str], within: Node) -> list[Node]:
+        """The nodes of several types in source order, outer ones first."""
+        found = [node for type in types for node in self.nodes(type, within)]
+        return sorted(found, key=lambda node: (node.start, -node.end))
+
+    def release(self) -> None:
+        """Take the tree apart: each node knows its parent, so only the collector would free it.
+
+        It would look at every object of a translation, which takes longer than parsing.
+        """
+        for nodes in self._by_type.values():
+            for node in nodes:
+                node.parent = node.kind = None
+                node.children = ()
+        self._by_type.clear()
 
     def node_at(self, offset: int) -> Node:
         """The smallest node that holds the character at an offset; the root if none does."""
@@ -131,6 +159,10 @@ class Source:
         match = _NEWLINE.search(self.text, offset)
         return match.start() if match else len(self.text)
 
+    def starts_line(self, node: Node) -> bool:
+        """Whether only white space stands before the node on its line."""
+        return not self.text[self.line_start(node.start) : node.start].strip()
+
     def next_line(self, offset: int) -> int:
         """Where the line after the one that holds an offset starts."""
         match = _NEWLINE.search(self.text, offset)
@@ -163,7 +195,9 @@ class Source:
             len(self.text),
             None,
         )
-        outer: list[Node] = []
+        root.children = siblings = list[Node]()
+        outer: list[tuple[Node, list[Node]]] = []
+        by_type = self._by_type
         more = descend()
         while more:
             current = cursor.node
@@ -175,21 +209,24 @@ class Source:
                 start, end = current.start_byte, current.end_byte
                 if chars is not None:
                     start, end = chars[start], chars[end]
-                node = Node(intern(current.type), start, end, field and intern(field))
+                type = intern(current.type)
+                node = Node(type, start, end, field and intern(field))
                 if wrong:
                     self.errors.append(node)
                 if kept:
                     node.parent = parent
-                    parent.children.append(node)
+                    siblings.append(node)
+                    by_type[type].append(node)
                     if descend():
-                        outer.append(parent)
+                        outer.append((parent, siblings))
+                        node.children = siblings = []
                         parent = node
                         continue
             while not (more := step()):
                 if not outer:
                     break
                 ascend()
-                parent = outer.pop()
+                parent, siblings = outer.pop()
         return root
 
 
