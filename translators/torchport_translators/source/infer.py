@@ -352,20 +352,21 @@ class Inference:
         """Put a fact about a function or class in its place; what has read it is out of date."""
         if facts.get(name) != kind:
             facts[name] = kind
-            self._changed(about)
+            about.changed_at = self._changed()
 
-    def _changed(self, about: Function | Class) -> None:
+    def _changed(self) -> int:
         self._facts += 1
-        about.changed_at = self._tick()
+        return self._tick()
 
     def _is_current(self, function: Function) -> bool:
         """Whether reading a function once more would find what was found before."""
         at = function.read_at
         outer = function.outer
         return (
-            at > max(function.changed_at, self._names_changed)
+            at > self._names_changed
             and (outer is None or at > outer.read_at)
             and all(at > about.changed_at for read in function.reads for about in _lineage(read))
+            and function.entry == self._entry(function)
         )
 
     def spread_randomness(self, drawing: Container[Function] | None = None) -> None:
@@ -469,14 +470,9 @@ class Inference:
         self._reading.add(function.node)
         function.read_at = self._tick()
         function.reads = {function.cls} if function.cls is not None else set()
-        scope.names = {}
         caller, self._function = self._function, function
-        is_method = function.cls is not None and not self._is_static(function)
-        for index, parameter in enumerate(function.parameters):
-            if index == 0 and is_method and function.cls is not None:
-                scope.names[parameter.name] = k.Instance(cls=function.cls)
-            else:
-                scope.names[parameter.name] = self._parameter_kind(function, parameter)
+        function.entry = self._entry(function)
+        scope.names = dict(function.entry)
         body = function.node.get("body")
         returned: list[Kind] = []
         if body is not None and function.node.type == "lambda":
@@ -496,11 +492,18 @@ class Inference:
             result = stated
         if function.returns != result:
             function.returns = result
-            self._changed(function)
+            function.changed_at = self._changed()
         self._function = caller
         self._reading.discard(function.node)
         self._done.add(function.node)
         return result
+
+    def _entry(self, function: Function) -> dict[str, Kind]:
+        """The kinds of a function's parameters, as far as they are known."""
+        kinds = {p.name: self._parameter_kind(function, p) for p in function.parameters}
+        if function.cls is not None and function.parameters and not self._is_static(function):
+            kinds[function.parameters[0].name] = k.Instance(cls=function.cls)
+        return kinds
 
     def _is_static(self, function: Function) -> bool:
         parent = function.node.parent
@@ -515,7 +518,8 @@ class Inference:
         )
 
     def _parameter_kind(self, function: Function, parameter: Parameter) -> Kind:
-        scope = function.scope
+        # Annotations and defaults are evaluated where the function is defined.
+        scope = function.scope and function.scope.parent
         assert scope is not None
         found: Kind = k.UNKNOWN
         if parameter.annotation is not None:

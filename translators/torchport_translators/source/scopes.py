@@ -51,7 +51,8 @@ class Function:
         seeded: it seeds torch's generator, so that its port makes its own `rngs`.
         reads: the functions and classes whose facts its body was read with.
         read_at: when its body was last read, in ticks of inference's clock.
-        changed_at: when what is known of it last changed.
+        entry: the kinds of its parameters that its body was read with.
+        changed_at: when what is known of it, its result included, last changed.
     """
 
     node: Node
@@ -69,6 +70,7 @@ class Function:
     seeded: bool = False
     reads: set[Function | Class] = field(default_factory=set["Function | Class"])
     read_at: int = 0
+    entry: dict[str, Kind] = field(default_factory=dict[str, "Kind"])
     changed_at: int = 0
 
     @property
