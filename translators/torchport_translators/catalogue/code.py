@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Binding(IntEnum):
@@ -65,8 +65,7 @@ AST_OPERATORS: dict[type[ast.operator], str] = {
 _PLACE = re.compile(r"-?[^\W\d]\w*(\.[^\W\d]\w*|\[-?\d+\])*")
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(NamedTuple):
     """Source text of an expression, and how tightly its outermost operator binds."""
 
     text: str

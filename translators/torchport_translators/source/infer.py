@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 from torchport_translators.catalogue.bind import DTYPES
@@ -251,6 +252,11 @@ def _conventional(source: Source) -> Scope | None:
             "Tensor": k.Api("torch.Tensor"),
         }
     )
+
+
+@lru_cache(maxsize=4096)
+def _api(path: str, name: str) -> k.Api:
+    return k.Api(canonical(f"{path}.{name}"))
 
 
 def _lineage(read: Function | Class) -> Iterable[Function | Class]:
@@ -944,7 +950,7 @@ class Inference:
     def member(self, owner: Kind, name: str) -> Kind:
         match owner:
             case k.Api(path):
-                return k.Api(canonical(f"{path}.{name}"))
+                return _api(path, name)
             case k.External(path):
                 return k.External(f"{path}.{name}")
             case k.Tensor():

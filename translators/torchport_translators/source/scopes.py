@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from torchport_translators.source.kinds import External, Kind
 from torchport_translators.source.syntax import Node
@@ -23,7 +24,12 @@ class Scope:
             if kind is not None:
                 return kind
             scope = scope.parent
-        return External(f"builtins.{name}")
+        return _builtin(name)
+
+
+@lru_cache(maxsize=1024)
+def _builtin(name: str) -> Kind:
+    return External(f"builtins.{name}")
 
 
 @dataclass(slots=True)
