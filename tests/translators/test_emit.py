@@ -58,6 +58,16 @@ def test_edits_of_a_stretch_leave_out_what_is_outside() -> None:
     assert edits.apply("abcdef", 1, 5) == "bYde"
 
 
+def test_places_tell_where_offsets_stand_after_the_edits() -> None:
+    text = "ab\r\ncd\r\nef"
+    edits = Edits()
+    edits.replace(0, 2, "longer")  # before the second line
+    edits.insert(4, "new\n")  # at its start: comes after it
+    edits.replace(5, 9, "-")  # over the start of the third
+    assert edits.apply(text) == "longer\r\nnew\r\nc-f"
+    assert edits.places(text, [0, 4, 8, 10]) == [0, 8, 16]
+
+
 def test_new_text_takes_the_line_endings_of_the_old() -> None:
     edits = Edits()
     edits.insert(3, "x\ny\r\n")

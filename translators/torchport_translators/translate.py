@@ -103,7 +103,9 @@ def _translate(text: str, target: Target, span: Span | None, name: str | None) -
     if chosen is None and not source.errors:
         _compile(rewriter)
     port = assemble(rewriter, chosen.span if chosen else None)
-    port = break_long_lines(port, text, rewriter.helpers.texts())
+    starts = [] if chosen else [n.start for n in source.root.children if source.starts_line(n)]
+    places = rewriter.edits.places(text, starts)
+    port = break_long_lines(port, text, rewriter.helpers.texts(), places)
     if name is not None:
         port = with_header(port, name, target, source)
     findings = tuple(sorted(rewriter.findings, key=lambda f: (f.line, f.column, f.code)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -53,6 +54,25 @@ class Edits:
                 made.append(Edit(first, last, text))
                 at = last
         return made
+
+    def places(self, text: str, offsets: Iterable[int]) -> list[int]:
+        """Where offsets of `text`, given in order, stand once the edits are made.
+
+        What is inserted at an offset comes after it. Offsets inside a replaced stretch are left out.
+        """
+        newline = newline_of(text)
+        made = iter(self.made(0, len(text)))
+        edit = next(made, None)
+        found: list[int] = []
+        moved = 0
+        for offset in offsets:
+            while edit is not None and edit.end <= offset and edit.start < offset:
+                new = edit.text if newline == "\n" else _BARE_NEWLINE.sub(newline, edit.text)
+                moved += len(new) - (edit.end - edit.start)
+                edit = next(made, None)
+            if edit is None or edit.start >= offset:
+                found.append(offset + moved)
+        return found
 
     def apply(self, text: str, start: int = 0, end: int | None = None) -> str:
         """`text[start:end]` with the edits inside it made, in the text's own line endings."""

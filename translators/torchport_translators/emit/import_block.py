@@ -16,7 +16,6 @@ from torchport_translators.emit.imports import Import, names_in, section_of, sta
 from torchport_translators.source import kinds as k
 from torchport_translators.source.syntax import Node, Source
 
-_IMPORT = re.compile(r"(?<![\w.])import(?!\w)")
 _BLANK = re.compile(r"(?:[ \t\f]*(?:\r\n|\n|\r))+")
 _STATEMENTS = frozenset(("import_statement", "import_from_statement", "future_import_statement"))
 _SCOPES = frozenset(("function_definition", "module"))
@@ -43,12 +42,7 @@ class Binding:
 
 def import_statements(source: Source) -> list[Node]:
     """Every import statement of a source, wherever it stands."""
-    found: list[Node] = []
-    for match in _IMPORT.finditer(source.text):
-        node = source.node_at(match.start())
-        if node.type in _STATEMENTS and (not found or found[-1] is not node):
-            found.append(node)
-    return found
+    return source.nodes_of(_STATEMENTS, source.root)
 
 
 def bindings_of(source: Source, statement: Node) -> Iterator[Binding]:

@@ -10,6 +10,7 @@ import keyword
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import tree_sitter
 
@@ -26,24 +27,32 @@ def limit_of(source: str) -> int:
     return min(max(longest, 88), 120)
 
 
-def break_long_lines(port: str, source: str, keep: Iterable[str] = ()) -> str:
+def break_long_lines(
+    port: str, source: str, keep: Iterable[str] = (), starts: Iterable[int] = ()
+) -> str:
     """`port` with each too long line that is new broken at its brackets and operators.
 
     Args:
         port: the text to lay out.
         source: what it was made from; its lines stay as they are.
         keep: other texts whose lines stay as they are.
+        starts: offsets of top-level statements in `port`, in order; only the stretches between
+            them that have a long line are parsed.
     """
     limit = limit_of(source)
     newline = newline_of(port)
-    lines = port.split(newline)
-    if not any(len(line) > limit for line in lines):
-        return port
-    known = {line for text in (source, *keep) for line in text.splitlines()}
+    known = {line for text in (source, *keep) for line in text.splitlines() if len(line) > limit}
+    bounds = [0, *starts, len(port)]
+    pieces = [port[start:end] for start, end in pairwise(bounds)]
+    return "".join(_laid_out(piece, limit, newline, known) for piece in pieces)
+
+
+def _laid_out(text: str, limit: int, newline: str, known: set[str]) -> str:
+    lines = text.split(newline)
     long = [at for at, line in enumerate(lines) if len(line) > limit and line not in known]
     if not long:
-        return port
-    root = parse(port).root_node
+        return text
+    root = parse(text).root_node
     starts = _byte_starts(lines, len(newline))
     for at in long:
         role = _role(root, starts[at], lines[at])

@@ -898,22 +898,18 @@ class Inference:
 
     def infer(self, node: Node, scope: Scope) -> Kind:
         """The kind of an expression; sets it on the node and on those below."""
-        literal = _LITERALS.get(node.type)
-        if literal is not None:
-            for child in node.children:
-                self._inner(child, scope)
-            node.kind = literal
-            return literal
         if node.type == "identifier":
             kind = scope.lookup(self.source[node])
+        elif (handler := self._EXPRESSIONS.get(node.type)) is not None:
+            kind = handler(self, node, scope)
+        elif (literal := _LITERALS.get(node.type)) is not None:
+            for child in node.children:
+                self._inner(child, scope)
+            kind = literal
         else:
-            handler = self._EXPRESSIONS.get(node.type)
-            if handler is not None:
-                kind = handler(self, node, scope)
-            else:
-                for child in node.children:
-                    self.infer(child, scope)
-                kind = k.UNKNOWN
+            for child in node.children:
+                self.infer(child, scope)
+            kind = k.UNKNOWN
         node.kind = kind
         return kind
 

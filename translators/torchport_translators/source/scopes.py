@@ -132,9 +132,13 @@ class Class:
             queue.extend(base.cls for base in cls.bases if isinstance(base, ClassRef))
 
     def method(self, name: str) -> Function | None:
+        if name in self.methods:
+            return self.methods[name]
         return next((c.methods[name] for c in self.lineage() if name in c.methods), None)
 
     def attribute(self, name: str) -> Kind | None:
+        if name in self.attributes:
+            return self.attributes[name]
         return next((c.attributes[name] for c in self.lineage() if name in c.attributes), None)
 
     def torch_base(self) -> str | None:
