@@ -136,6 +136,7 @@ class Ported:
                 {"severity": finding.severity.value, **asdict(finding), "help": finding.help}
                 for finding in translation.findings
             ],
+            "ignored": translation.ignored,
             **({"text": translation.text} if text else {}),
         }
 

@@ -116,9 +116,10 @@ def show_ported(result: Ported, err: bool = False) -> None:
         coverage = result.translation.coverage
         arrow = f"{result.name} → {result.port}" if result.port else result.name
         same = ", unchanged" if result.outcome is Outcome.UNCHANGED else ""
-        click.echo(
-            f"{arrow}: {coverage.ported} of {count(coverage.total, 'call')} ported{same}", err=err
-        )
+        ported = f"{coverage.ported} of {count(coverage.total, 'call')} ported"
+        ignored = result.translation.ignored
+        aside = f", {count(ignored, 'finding')} ignored" if ignored else ""
+        click.echo(f"{arrow}: {ported}{aside}{same}", err=err)
     for finding in result.translation.findings:
         show_finding(result.name, finding, err)
 

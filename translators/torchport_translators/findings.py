@@ -62,6 +62,11 @@ CODES: dict[str, tuple[Severity, str]] = {
         Severity.ERROR,
         "Expressions are nested too deeply to read. Split the expression.",
     ),
+    "unknown-code": (
+        Severity.WARNING,
+        "No finding has this code, so the comment sets nothing aside by it. Write "
+        "`# torchport: ignore[code]` with the code that the finding shows in brackets.",
+    ),
 }
 """Every code of a finding, how severe it is, and what it means for the reader."""
 
@@ -140,6 +145,7 @@ class Translation:
         definitions: the top-level definitions, in order.
         helpers: the texts of the helpers that the port holds.
         span: what was translated, where a span was asked for: it grew to whole statements.
+        ignored: how many findings were left out because a `# torchport: ignore` comment says so.
     """
 
     text: str
@@ -148,3 +154,4 @@ class Translation:
     definitions: tuple[Definition, ...] = ()
     helpers: tuple[str, ...] = ()
     span: Span | None = None
+    ignored: int = 0

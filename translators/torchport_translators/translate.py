@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import gc
 import re
 import symtable
@@ -15,6 +16,7 @@ from torchport_translators.emit.assemble import assemble, top_level
 from torchport_translators.emit.header import with_header
 from torchport_translators.emit.layout import break_long_lines
 from torchport_translators.findings import (
+    CODES,
     Coverage,
     Definition,
     Finding,
@@ -24,6 +26,7 @@ from torchport_translators.findings import (
 )
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites import EXPRESSIONS, STATEMENTS
+from torchport_translators.source.ignored import Ignored, read_ignored
 from torchport_translators.source.infer import Inference
 from torchport_translators.source.scopes import Function
 from torchport_translators.source.snippets import grow
@@ -102,20 +105,24 @@ def _translate(text: str, target: Target, span: Span | None, name: str | None) -
             rewriter.find("syntax", f"this does not parse{what}", error)
     if chosen is None and not source.errors:
         _compile(rewriter)
+    ignored = read_ignored(source, CODES)
+    _tell_unknown_codes(rewriter, ignored, chosen.span if chosen else None)
     port = assemble(rewriter, chosen.span if chosen else None)
     starts = [] if chosen else [n.start for n in source.root.children if source.starts_line(n)]
     places = rewriter.edits.places(text, starts)
     port = break_long_lines(port, text, rewriter.helpers.texts(), places)
     if name is not None:
         port = with_header(port, name, target, source)
-    findings = tuple(sorted(rewriter.findings, key=lambda f: (f.line, f.column, f.code)))
+    findings = sorted(rewriter.findings, key=lambda f: (f.line, f.column, f.code))
+    told = tuple(finding for finding in findings if not ignored.covers(finding))
     translation = Translation(
         port,
-        findings,
+        told,
         rewriter.tally.coverage(),
         tuple(_located(definitions, port)),
         tuple(rewriter.helpers.texts()),
         chosen.span if chosen else None,
+        len(findings) - len(told),
     )
     source.release()
     return translation
@@ -145,6 +152,17 @@ def _compile(rewriter: Rewriter) -> None:
         rewriter.find("syntax", f"this does not parse: {error.msg}", node)
     except (ValueError, MemoryError):
         return  # null characters and the like, which the tolerant parser has told
+
+
+def _tell_unknown_codes(rewriter: Rewriter, ignored: Ignored, span: Span | None) -> None:
+    """Tell of ignore comments that name what is no code."""
+    for node in ignored.unknown:
+        if span is not None and not span.start <= node.start < span.end:
+            continue
+        code = rewriter.source[node][:40]
+        near = difflib.get_close_matches(code, CODES, 3) or sorted(CODES)
+        what = f"no finding has the code {code}" if code[0] != "[" else "no code is named"
+        rewriter.find("unknown-code", f"{what}; there is {', '.join(near)}", node)
 
 
 def _within(function: Function, nodes: Sequence[Node]) -> bool:
