@@ -75,7 +75,8 @@ def test_help_of_a_command_teaches(run: Run, name: str) -> None:
     result = run(name, "--help")
     assert result.exit_code == 0
     assert COMMANDS[name].short_help in result.output
-    assert "--json" in result.output
+    # An editor's server speaks JSON in any case.
+    assert "--json" in result.output or name == "lsp"
 
 
 @pytest.mark.parametrize("name", ["translate", "port", "check", "explain"])

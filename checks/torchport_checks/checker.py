@@ -82,6 +82,17 @@ class Checker:
         with self._free.mutex:
             return [lane for lanes in self._free.queue for lane in (lanes.torch, lanes.jax)]
 
+    def restart(self) -> None:
+        """End all workers, busy ones too: a check under way ends with an error; the next one starts
+        new workers."""
+        for lanes in self._all:
+            for lane in (lanes.torch, lanes.jax):
+                lane.interrupt()
+
+    def lanes(self) -> list[Lane]:
+        """All lanes, to tell of their state."""
+        return [lane for lanes in self._all for lane in (lanes.torch, lanes.jax)]
+
     def warm(self) -> None:
         """Start all lanes in the background, so that the first check need not wait for them."""
         for lanes in self._all:
@@ -96,10 +107,12 @@ class Checker:
         definitions: Sequence[str] | None = None,
         progress: Progress | None = None,
         fresh: bool = False,
+        texts: tuple[bytes, bytes] | None = None,
     ) -> Verdict:
         """Run `port` against `source` and judge it, definition by definition.
 
         Args:
+            texts: of source and port, where they are not yet what the files hold.
             definitions: names to check; by default every function and module class of `source`.
             progress: told when a definition's check begins and ends, in the calling thread.
             fresh: run even if a stored verdict is current.
@@ -109,12 +122,30 @@ class Checker:
                 verdict.
         """
         source, port = source.resolve(), port.resolve()
-        texts = source.read_bytes(), port.read_bytes()
+        texts = texts or (source.read_bytes(), port.read_bytes())
         lanes = self._free.get()
         try:
             return self._check(lanes, source, port, texts, definitions, progress, fresh)
         finally:
             self._free.put(lanes)
+
+    def stored(self, source: Path, port: Path, texts: tuple[bytes, bytes]) -> Verdict | None:
+        """The stored verdict on a whole pair with these texts; nothing is run."""
+        source, port = source.resolve(), port.resolve()
+        return VerdictStore(project_root(source)).get(self._key(source, port, texts, None))
+
+    def _key(
+        self,
+        source: Path,
+        port: Path,
+        texts: tuple[bytes, bytes],
+        definitions: Sequence[str] | None,
+    ) -> str:
+        wanted = "all" if definitions is None else "\n".join(sorted(definitions))
+        return content_key(
+            *texts, str(source), str(port), wanted, judge(), self.options.model_dump_json(),
+            installed(self.options.torch_python), installed(self.options.jax_python),
+        )  # fmt: skip
 
     def _check(
         self,
@@ -128,11 +159,7 @@ class Checker:
     ) -> Verdict:
         start = time.perf_counter()
         store = VerdictStore(project_root(source)) if self._store else None
-        wanted = "all" if definitions is None else "\n".join(sorted(definitions))
-        key = content_key(
-            *texts, str(source), str(port), wanted, judge(), self.options.model_dump_json(),
-            installed(self.options.torch_python), installed(self.options.jax_python),
-        )  # fmt: skip
+        key = self._key(source, port, texts, definitions)
         if store is not None and not fresh and (known := store.get(key)) is not None:
             seconds = time.perf_counter() - start
             return known.model_copy(update={"seconds": seconds})

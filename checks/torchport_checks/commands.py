@@ -448,46 +448,51 @@ def doctor(as_json: bool) -> None:
     \b
     Exit code: 0 everything is there, 1 something is missing or too old.
     """
-    from torchport_checks.store import VerdictStore, project_root
-
     configuration = configuration_for(())
     options = check_options(configuration, None, None)
+    data = _doctor(configuration, options, Path.cwd())
+    if as_json:
+        print_json({**envelope("doctor"), **data})
+    else:
+        click.echo(_doctor_text(data))
+    raise click.exceptions.Exit(data["exit_code"])
+
+
+def doctor_text(configuration: Configuration, options: CheckOptions, folder: Path) -> str:
+    """What `torchport doctor` prints in a folder, without colours."""
+    return click.unstyle(_doctor_text(_doctor(configuration, options, folder)))
+
+
+def _doctor(configuration: Configuration, options: CheckOptions, folder: Path) -> dict[str, Any]:
+    from torchport_checks.store import VerdictStore, project_root
+
     rows = [
         row
         for framework, python in (("torch", options.torch_python), ("jax", options.jax_python))
         for row in _packages(framework, python)
     ]
-    code = int(any(row["advice"] for row in rows))
-    data: dict[str, Any] = {
+    return {
         "python": platform.python_version(),
         "packages": rows,
         "settings": str(configuration.path) if configuration.path else None,
-        "store": str(VerdictStore(project_root(Path.cwd() / "x")).path),
-        "exit_code": code,
+        "store": str(VerdictStore(project_root(folder / "x")).path),
+        "exit_code": int(any(row["advice"] for row in rows)),
     }
-    if as_json:
-        print_json({**envelope("doctor"), **data})
-    else:
-        _show_doctor(data)
-    raise click.exceptions.Exit(code)
 
 
-def _show_doctor(data: dict[str, Any]) -> None:
+def _doctor_text(data: dict[str, Any]) -> str:
     head = envelope("doctor")
-    click.echo(f"torchport {head['torchport']}, Python {data['python']} ({sys.executable})")
+    lines = [f"torchport {head['torchport']}, Python {data['python']} ({sys.executable})"]
     for row in data["packages"]:
         mark = click.style("ok", fg="green") if not row["advice"] else click.style("!!", fg="red")
         version = row["version"] or "missing"
-        click.echo(
+        lines.append(
             f"  {mark}  {row['name']:<6} {version:<14} needs {row['needs']:<9} {row['interpreter']}"
         )
-    click.echo(f"settings: {data['settings'] or 'none: no pyproject.toml here or above'}")
-    click.echo(f"verdicts: {data['store']}")
+    lines.append(f"settings: {data['settings'] or 'none: no pyproject.toml here or above'}")
+    lines.append(f"verdicts: {data['store']}")
     advice = list(dict.fromkeys(row["advice"] for row in data["packages"] if row["advice"]))
-    if advice:
-        click.echo()
-    for text in advice:
-        click.echo(text)
+    return "\n".join([*lines, *([""] if advice else []), *advice])
 
 
 def _packages(framework: str, python: str) -> list[dict[str, Any]]:

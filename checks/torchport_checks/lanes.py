@@ -189,15 +189,20 @@ class Lane:
         if process is not None:
             process.kill()
 
+    def interrupt(self) -> None:
+        """End the worker while it runs: the request under way fails, the next starts a new one."""
+        with self._lock:
+            process = self._process
+        if process is not None:
+            # Killed here, reaped by the thread that reads from it.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.popen.pid, signal.SIGKILL)
+
     def close(self) -> None:
         """End the worker and its thread; a request under way fails. Idempotent."""
         with self._lock:
             self._closed = True
-            process = self._process
-        if process is not None:
-            # Killed here, reaped by the thread that reads from it or by `recycle` below.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.popen.pid, signal.SIGKILL)
+        self.interrupt()
         self._thread.shutdown(wait=True)
         self.recycle()
 

@@ -45,6 +45,9 @@ COMMANDS = {
         "explain",
         "Show the rule for a torch API, or what a finding means.",
     ),
+    "lsp": Entry(
+        "torchport_server.commands", "lsp", "Serve editors over the Language Server Protocol."
+    ),
     "devices": Entry(
         "torchport_checks.commands", "devices", "List the frameworks and devices of this machine."
     ),
@@ -127,7 +130,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
     \b
     Settings are read from [tool.torchport] in the nearest pyproject.toml.
-    Every command takes --json. Exit codes: 0 clean, 1 findings or a
+    Every command but lsp takes --json. Exit codes: 0 clean, 1 findings or a
     divergence, 2 wrong usage or an internal error.
     """
     if os.environ.get("NO_COLOR"):

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 from torchport_translators._version import __version__
 from torchport_translators.emit.assemble import top_level
+from torchport_translators.emit.edits import newline_of
 from torchport_translators.source.syntax import Source
 
 _TITLES = {"jax": "JAX", "mlx": "MLX"}
@@ -62,25 +63,79 @@ def definition_digests(source: Source) -> dict[str, str]:
     return {name: digest(source[node]) for name, node in top_level(source)}
 
 
-def with_header(port: str, name: str, target: str, source: Source) -> str:
-    """The port's text under a header; a shebang and an encoding line stay first."""
+def with_header(
+    port: str, name: str, target: str, source: Source, only: Collection[str] | None = None
+) -> str:
+    """The port's text under a header; a shebang and an encoding line stay first.
+
+    Args:
+        port: the text without a header.
+        name: the source's file name.
+        target: "jax" or "mlx".
+        source: whose definitions the header names.
+        only: those of them that the port holds; None: all.
+    """
     newline = "\r\n" if "\r\n" in port else "\n"
     first = _FIRST_LINES.match(port)
     at = first.end() if first else 0
+    digests = {
+        definition: value
+        for definition, value in definition_digests(source).items()
+        if only is None or definition in only
+    }
     lines = [
         f"# Ported from PyTorch ({name}) to {_TITLES[target]} by torchport {__version__}.",
         f"# torchport: source={quote(name)} target={target} text={digest(port)}",
+        *_rows(digests),
     ]
+    return port[:at] + newline.join(lines) + newline * 2 + port[at:]
+
+
+def renewed(port: str, definitions: Mapping[str, str], *, written: bool) -> str:
+    """A port whose header, if it has one, holds these hashes of definitions, in this order.
+
+    The hash of its text becomes that of the text as it is, if that is as torchport has `written` it;
+    otherwise it stays, and so goes on saying that the port was edited by hand.
+    """
+    match, header = _HEADER.search(port), read_header(port)
+    if match is None or header is None:
+        return port
+    text = digest(_below(port, match)) if written else match["text"]
+    rows = match["definitions"]
+    if dict(definitions) != dict(header.definitions):
+        newline = newline_of(match[0])
+        rows = "".join(row + newline for row in _rows(definitions))
+    between = port[match.end("text") : match.start("definitions")]
+    return port[: match.start("text")] + text + between + rows + port[match.end("definitions") :]
+
+
+def _rows(digests: Mapping[str, str]) -> list[str]:
+    """The lines that hold the hashes of definitions."""
+    rows: list[str] = []
     row = ""
-    for definition, value in definition_digests(source).items():
+    for definition, value in digests.items():
         item = f" {quote(definition)}={value}"
         if len(row) + len(item) > 84:
-            lines.append(f"# torchport:{row}")
+            rows.append(f"# torchport:{row}")
             row = ""
         row += item
-    if row:
-        lines.append(f"# torchport:{row}")
-    return port[:at] + newline.join(lines) + newline * 2 + port[at:]
+    return [*rows, f"# torchport:{row}"] if row else rows
+
+
+def below_header(port: str) -> int:
+    """Where a text's own content begins: below its header, a shebang and an encoding line."""
+    first, match = _FIRST_LINES.match(port), _HEADER.search(port)
+    return max(first.end() if first else 0, match.end() if match else 0)
+
+
+def without_header(port: str) -> str:
+    """A port's text as it stands around its header; any other text as it is."""
+    match = _HEADER.search(port)
+    return port if match is None else _below(port, match)
+
+
+def _below(port: str, header: re.Match[str]) -> str:
+    return port[: header.start()] + port[header.end() :]
 
 
 def read_header(port: str) -> Header | None:
@@ -107,4 +162,4 @@ def edited_by_hand(port: str) -> bool:
     match = _HEADER.search(port)
     if match is None:
         return True
-    return digest(port[: match.start()] + port[match.end() :]) != match["text"]
+    return digest(_below(port, match)) != match["text"]

@@ -16,6 +16,7 @@ from torchport_translators.emit.imports import Import, names_in, section_of, sta
 from torchport_translators.source import kinds as k
 from torchport_translators.source.syntax import Node, Source
 
+_SECTIONS = (-1, 0, 1, 2)  # as `section_of` numbers them
 _BLANK = re.compile(r"(?:[ \t\f]*(?:\r\n|\n|\r))+")
 _STATEMENTS = frozenset(("import_statement", "import_from_statement", "future_import_statement"))
 _SCOPES = frozenset(("function_definition", "module"))
@@ -397,8 +398,11 @@ def insert_imports(
     }
     needed = _merge(source, edits, [node for node in top if node not in removed], needed)
     groups = _groups(source, top)
+    if not groups:
+        _first_block(source, edits, needed)
+        return
     placed: set[int] = set()
-    for section in (0, 1):
+    for section in _SECTIONS:
         lines = statements(item for item in needed if item.section == section)
         if not lines:
             continue
@@ -485,14 +489,19 @@ def _new_group(
     ]
     if earlier:
         _insert(source, edits, after_line(source, earlier[-1]), ["", *lines])
-    elif groups:
-        _insert(source, edits, source.line_start(groups[0][0].start), [*lines, ""])
     else:
-        at = after_docstring(source)
-        before = (
-            [""] if at and source.text[:at].strip() and not _blank_before(source.text, at) else []
-        )
-        _insert(source, edits, at, [*before, *lines, *_blankafter_line(source, at)])
+        _insert(source, edits, source.line_start(groups[0][0].start), [*lines, ""])
+
+
+def _first_block(source: Source, edits: Edits, needed: set[Import]) -> None:
+    """The imports of a source that has none: below its docstring, a block for each section."""
+    blocks = [statements(i for i in needed if i.section == section) for section in _SECTIONS]
+    lines = [line for block in blocks if block for line in ("", *block)][1:]
+    if not lines:
+        return
+    at = after_docstring(source)
+    before = [""] if at and source.text[:at].strip() and not _blank_before(source.text, at) else []
+    _insert(source, edits, at, [*before, *lines, *_blankafter_line(source, at)])
 
 
 def _blank_before(text: str, at: int) -> bool:

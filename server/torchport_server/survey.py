@@ -1,0 +1,262 @@
+"""What the server asks of the translator, in a process of its own.
+
+Reading a file of thousands of lines takes a second of Python; in a thread it would hold up every
+other answer. All of this is pure, and what it takes and gives can be pickled.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import hashlib
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from torchport_translators.catalogue.load import catalogue
+from torchport_translators.emit.assemble import top_level
+from torchport_translators.emit.header import digest, read_header
+from torchport_translators.emit.merge import Merged, merge
+from torchport_translators.explain import UnknownName, explain
+from torchport_translators.findings import Finding, Span
+from torchport_translators.source import kinds as k
+from torchport_translators.source.infer import Inference
+from torchport_translators.source.syntax import Malformed, Node, Source
+from torchport_translators.translate import translate
+
+_TORCH = re.compile(r"\btorch\b")
+_IMPORTS = ("import_statement", "import_from_statement")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of what a check calls: where its name ends."""
+
+    name: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A top-level function or class: its lines (from 1), where its name stands, and its hash.
+
+    `parameters` are those of the function, or of the class's `forward` or `__call__`.
+    """
+
+    name: str
+    line: int
+    end_line: int
+    column: int
+    digest: str
+    names: frozenset[str]
+    parameters: tuple[Parameter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A use of torch's API: where its name stands (lines from 1, columns from 0)."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    api: str
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What there is to know of a text without running it.
+
+    Attributes:
+        rest: hash of what is outside the top-level definitions.
+        torch: whether it is code that can be ported (and no port itself).
+        explained: Markdown for each API in `uses`.
+    """
+
+    outlines: tuple[Outline, ...] = ()
+    rest: str = ""
+    torch: bool = False
+    findings: tuple[Finding, ...] = ()
+    uses: tuple[Use, ...] = ()
+    explained: dict[str, str] = field(default_factory=dict[str, str])
+
+    def at(self, line: int) -> Outline | None:
+        """The definition that a line (from 1) is in."""
+        return next((o for o in self.outlines if o.line <= line <= o.end_line), None)
+
+    def of(self, name: str) -> Outline | None:
+        return next((o for o in self.outlines if o.name == name), None)
+
+
+def survey(text: str, target: str) -> Survey:
+    """Read a text: a source, a port, or anything else."""
+    source = Source(text)
+    outlines = tuple(_outline(source, name, node) for name, node in top_level(source))
+    rest = _rest(source)
+    if read_header(text) is not None or not _TORCH.search(text):
+        return Survey(outlines, rest)
+    translation = translate(text, target)
+    uses = tuple(_uses(source, Inference(source, catalogue(target))))
+    explained = {use.api: explained_in_markdown(use.api, target) for use in uses}
+    return Survey(outlines, rest, True, translation.findings, uses, explained)
+
+
+def _outline(source: Source, name: str, outer: Node) -> Outline:
+    node = outer.get("definition") or outer
+    line, _ = source.position(outer.start)
+    end, _ = source.position(max(outer.end - 1, outer.start))
+    called = node
+    if node.type == "class_definition":
+        methods = source.nodes("function_definition", node)
+        wanted = [m for m in methods if _name(source, m) in ("forward", "__call__")]
+        called = wanted[0] if wanted else None
+    names = {source[n] for n in source.nodes("identifier", outer)} - {name}
+    return Outline(
+        name,
+        line,
+        end,
+        source.position(node["name"].start)[1],
+        digest(source[outer]),
+        frozenset(names),
+        tuple(_parameters(source, called)) if called is not None else (),
+    )
+
+
+def _name(source: Source, node: Node) -> str:
+    name = node.get("name")
+    return source[name] if name is not None else ""
+
+
+def _parameters(source: Source, function: Node) -> list[Parameter]:
+    found: list[Parameter] = []
+    parameters = function.get("parameters")
+    for child in parameters.named() if parameters is not None else ():
+        name = child if child.type == "identifier" else child.get("name")
+        if name is None and child.type == "typed_parameter":
+            name = child.children[0]
+        if name is not None and name.type == "identifier":
+            found.append(Parameter(source[name], *source.position(name.end)))
+    return found
+
+
+def _rest(source: Source) -> str:
+    parts: list[str] = []
+    at = 0
+    for _, node in top_level(source):
+        parts.append(source.text[at : node.start])
+        at = node.end
+    parts.append(source.text[at:])
+    lines = [line.strip() for line in "".join(parts).splitlines()]
+    code = "\n".join(line for line in lines if line and not line.startswith("#"))
+    return hashlib.sha256(code.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _uses(source: Source, inference: Inference) -> list[Use]:
+    found: list[Use] = []
+    for node in source.root.walk():
+        if node.type not in ("identifier", "attribute"):
+            continue
+        match node.kind:
+            case k.Api(path) if not _continues(node):
+                api = path
+            case k.Method(k.Tensor(), name):
+                api = f"torch.Tensor.{name}"
+            case _:
+                continue
+        named = node
+        if node.type == "attribute":
+            try:
+                named = node["attribute"]
+            except Malformed:
+                continue
+        start = node if node.type == "identifier" or isinstance(node.kind, k.Api) else named
+        line, column = source.position(start.start)
+        found.append(Use(line, column, *source.position(named.end), api))
+    return found
+
+
+def _continues(node: Node) -> bool:
+    """`nn` in `nn.Linear`: the whole name says more. Names in import statements are not uses."""
+    parent = node.parent
+    if parent is None or parent.type in ("dotted_name", "aliased_import"):
+        return True
+    return parent.type == "attribute" and node.field == "object" and isinstance(parent.kind, k.Api)
+
+
+@lru_cache(maxsize=4096)
+def explained_in_markdown(api: str, target: str) -> str:
+    """What an API becomes in the target, for a hover."""
+    try:
+        found = explain(api, target)
+    except UnknownName:
+        return f"`{api}`: torchport has no rule for it; a call stays as it is, and is marked."
+    parts: list[str] = []
+    for item in found[:2]:
+        head = f"**{item.title}** → {'JAX' if target == 'jax' else 'MLX'}"
+        code = _shortened(item.code)
+        parts.append("\n\n".join(p for p in (head, f"```python\n{code}\n```", item.text) if p))
+    return "\n\n---\n\n".join(parts)
+
+
+def _shortened(code: str) -> str:
+    """A rule without its docstring, which stands below it, and without its decorators."""
+    try:
+        (node,) = ast.parse(code).body
+    except (SyntaxError, ValueError):
+        return code
+    if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return code
+    first = node.body[0]
+    lines = code.splitlines()
+    has_doc = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    if has_doc and first.end_lineno is not None and len(node.body) > 1:
+        del lines[first.lineno - 1 : first.end_lineno]
+    lines = lines[node.lineno - 1 :]
+    return "\n".join(lines if len(lines) <= 24 else [*lines[:24], "    ..."])
+
+
+def drifted(source: str, port: str) -> tuple[str, ...]:
+    """The definitions of a source that have changed since the port was made."""
+    header = read_header(port)
+    if header is None:
+        return ()
+    now = {name: digest(Source(source)[node]) for name, node in top_level(Source(source))}
+    return tuple(name for name, was in header.definitions.items() if now.get(name, was) != was)
+
+
+def merged(port: str, source: str, name: str, names: Sequence[str], target: str) -> Merged:
+    """`merge`, for the process pool."""
+    return merge(port, source, name, names, target)
+
+
+def ported_in_place(text: str, start: int, end: int, target: str) -> list[tuple[int, int, str]]:
+    """The edits that port a selection where it stands: its imports go to those of the file."""
+    translation = translate(text, target, Span(start, end))
+    span = translation.span or Span(start, end)
+    port = Source(translation.text)
+    imports = [n for n in port.root.children if n.type in _IMPORTS]
+    kept = translation.text[imports[-1].end :].lstrip("\r\n") if imports else translation.text
+    source = Source(text)
+    present = {source[n].strip() for n in source.root.children if n.type in _IMPORTS}
+    missing = [port[n] for n in imports if port[n].strip() not in present]
+    inside = source.text[span.start : span.end]
+    replaced = textwrap.indent(kept, inside[: len(inside) - len(inside.lstrip(" \t"))])
+    edits = [(span.start, span.end, replaced.rstrip("\r\n"))]
+    if missing:
+        tops = [n for n in source.root.children if n.type in _IMPORTS and n.end <= span.start]
+        at = source.next_line(tops[-1].end) if tops else 0
+        edits.insert(0, (at, at, "".join(f"{line}\n" for line in missing)))
+    return edits
+
+
+def changed_lines(old: str, new: str) -> list[int]:
+    """The lines (from 1) of `new` that are not as they were in `old`."""
+    matcher = difflib.SequenceMatcher(None, old.splitlines(), new.splitlines(), autojunk=False)
+    found: list[int] = []
+    for tag, _, _, first, last in matcher.get_opcodes():
+        if tag != "equal":
+            found.extend(range(first + 1, max(last, first + 1) + 1))
+    return found
