@@ -7,7 +7,6 @@ import {
   type LanguageClientOptions,
   RevealOutputChannelOn,
   State,
-  TransportKind,
   WorkDoneProgressCancelNotification,
 } from "vscode-languageclient/node";
 
@@ -17,9 +16,18 @@ import { bundledAbi, type Command, probe, serverCommand } from "./serverCommand"
 import { commandSetting, interpreterOf, pathSetting, SECTION } from "./settings";
 import type { ServerState } from "./statusText";
 
+/** Until it has started, its errors are only logged: whoever starts it tells the user, once. */
+class Client extends LanguageClient {
+  started = false;
+
+  override error(text: string, data?: unknown, show?: boolean | "force"): void {
+    super.error(text, data, this.started ? show : false);
+  }
+}
+
 /** The language server, as the extension sees it: one process for the window. */
 export class Server implements vscode.Disposable {
-  private client: LanguageClient | undefined;
+  private client: Client | undefined;
   private command: Command | undefined;
   private work: LongWork | undefined;
   private trustSent = false;
@@ -97,10 +105,10 @@ export class Server implements vscode.Disposable {
     }
     this.command = command;
     this.output.info(`Starting ${[command.command, ...command.args].join(" ")}`);
-    const client = new LanguageClient(
+    const client = new Client(
       SECTION,
       "torchport",
-      { ...command, transport: TransportKind.stdio },
+      command,
       this.clientOptions(),
     );
     this.client = client;
@@ -122,8 +130,12 @@ export class Server implements vscode.Disposable {
     });
     try {
       await client.start();
+      client.started = true;
     } catch (error) {
-      await this.fail(`The torchport server did not start: ${message(error)}`);
+      await this.fail(
+        `The torchport server did not start: ${message(error)}. See the output, and check the `
+        + "settings torchport.interpreter and torchport.server.command.",
+      );
     }
   }
 
@@ -133,9 +145,12 @@ export class Server implements vscode.Disposable {
     this.status = undefined;
     this.work?.dispose();
     if (client?.needsStop() === true) {
-      await client.stop();
+      try {
+        await client.dispose();
+      } catch (error) {
+        this.output.warn(`The server did not end as it should: ${message(error)}`);
+      }
     }
-    await client?.dispose();
     this.setState("stopped");
   }
 
@@ -201,6 +216,9 @@ export class Server implements vscode.Disposable {
       errorHandler: {
         error: () => ({ action: ErrorAction.Continue }),
         closed: () => {
+          if (this.client?.started !== true) {
+            return { action: CloseAction.DoNotRestart, handled: true };
+          }
           crashes += 1;
           return crashes <= MOST_RESTARTS
             ? { action: CloseAction.Restart }
@@ -218,6 +236,10 @@ export class Server implements vscode.Disposable {
             next(token, value);
           }
         },
+        resolveCodeAction: async (item, cancellation, next) => {
+          const action = await next(item, cancellation);
+          return action?.kind !== undefined && PORT_KIND.contains(action.kind) ? showingPort(action) : action;
+        },
         workspace: {
           configuration: async (params, cancellation, next) => {
             const answers = await next(params, cancellation);
@@ -234,6 +256,17 @@ export class Server implements vscode.Disposable {
 }
 
 const MOST_RESTARTS = 4;
+const PORT_KIND = vscode.CodeActionKind.RefactorRewrite.append("torchport");
+
+/** A port that goes into another file than the one at hand is shown beside it. */
+function showingPort(action: vscode.CodeAction): vscode.CodeAction {
+  const here = vscode.window.activeTextEditor?.document.uri.toString();
+  const [port] = action.edit?.entries().find(([uri]) => uri.toString() !== here) ?? [];
+  if (port !== undefined) {
+    action.command = { title: "Show Port", command: "torchport.showPort", arguments: [port, action.command] };
+  }
+  return action;
+}
 
 /** The settings of a folder with its interpreter, and with paths as a process can use them. */
 async function completeSettings(settings: unknown, scope: string | undefined): Promise<unknown> {

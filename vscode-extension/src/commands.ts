@@ -11,6 +11,10 @@ export function registerCommands(
   report: ReportPanel,
   output: vscode.LogOutputChannel,
 ): vscode.Disposable {
+  /** The file at hand: the one that is edited, or whose report is looked at. */
+  const file = () => vscode.window.activeTextEditor === undefined && report.uri !== ""
+    ? report.uri
+    : pythonEditor().document.uri.toString();
   const commands: Record<string, (...args: never[]) => unknown> = {
     "torchport.portSelection": () => offerPorts(pythonEditor()),
     "torchport.portFile": () => {
@@ -20,9 +24,10 @@ export function registerCommands(
       editor.selection = new vscode.Selection(new vscode.Position(0, 0), last);
       return offerPorts(editor);
     },
-    "torchport.checkFile": () => server.execute("torchport.check", pythonEditor().document.uri.toString()),
-    "torchport.showReport": () => report.show(pythonEditor().document.uri.toString()),
+    "torchport.checkFile": () => server.execute("torchport.check", file()),
+    "torchport.showReport": () => report.show(file()),
     "torchport.openReport": (uri: string, name?: string) => report.show(uri, name),
+    "torchport.showPort": showPort,
     "torchport.showDoctor": async () => {
       const text = await server.execute("torchport.doctor") as string;
       output.info(`doctor\n${text}`);
@@ -59,6 +64,21 @@ function pythonEditor(): vscode.TextEditor {
 async function offerPorts(editor: vscode.TextEditor): Promise<void> {
   await vscode.window.showTextDocument(editor.document, editor.viewColumn);
   await vscode.commands.executeCommand("editor.action.codeAction", { kind: PORT_KIND, apply: "ifSingle" });
+}
+
+/** Shows a port beside its source, then goes on with what the server has planned for it. */
+async function showPort(port: vscode.Uri, next: vscode.Command | undefined): Promise<void> {
+  const visible = vscode.window.visibleTextEditors.some(({ document }) => document.uri.toString() === port.toString());
+  if (!visible) {
+    await vscode.window.showTextDocument(port, {
+      viewColumn: vscode.ViewColumn.Beside,
+      preserveFocus: true,
+      preview: false,
+    });
+  }
+  if (next !== undefined) {
+    await vscode.commands.executeCommand(next.command, ...(next.arguments ?? []) as unknown[]);
+  }
 }
 
 async function showMenu(): Promise<void> {

@@ -61,8 +61,8 @@ export function escapeHtml(text: string): string {
     .replaceAll("'", "&#39;");
 }
 
-/** An error or value, short. */
-export function formatFloat(value: Float): string {
+/** A number to so many significant digits; very large and small ones to two. */
+export function formatFloat(value: Float, digits = 7): string {
   if (typeof value === "string") {
     return value;
   }
@@ -70,7 +70,7 @@ export function formatFloat(value: Float): string {
     return String(value);
   }
   return Math.abs(value) >= 1e-3 && Math.abs(value) < 1e6
-    ? String(Number(value.toPrecision(7)))
+    ? String(Number(value.toPrecision(digits)))
     : value.toExponential(1).replace("e+", "e");
 }
 
@@ -188,7 +188,7 @@ function differenceTable(differences: Difference[]): string {
   const rows = differences.map((difference) => `<tr>
 <th scope="row">${escapeHtml(difference.where)}</th>
 <td>${escapeHtml(difference.case)}</td>
-<td>${escapeHtml(difference.message)}</td>
+<td>${escapeHtml(summary(difference))}</td>
 <td class="number">${difference.index === null ? "" : `[${difference.index.join(", ")}]`}</td>
 ${[difference.torch, difference.port, difference.reference, difference.tolerance]
     .map((value) => `<td class="number">${value === null ? "" : escapeHtml(formatFloat(value))}</td>`).join("")}
@@ -199,6 +199,11 @@ ${[difference.torch, difference.port, difference.reference, difference.tolerance
 <tbody>
 ${rows.join("\n")}
 </tbody></table></div>`;
+}
+
+/** The message, without the values that have columns of their own. */
+function summary({ message, index }: Difference): string {
+  return index === null ? message : message.split("; at ", 1)[0] ?? message;
 }
 
 /** The error of each tensor that was compared, by a name for people. */
@@ -221,8 +226,8 @@ function errorTable(definition: DefinitionVerdict): string {
     return "";
   }
   return `<h3>Largest errors</h3><div class="scroll"><table>
-<caption class="hidden">Largest errors of outputs and gradients</caption>
-<thead><tr><th scope="col">tensor</th><th scope="col" class="number">absolute</th><th scope="col" class="number">relative</th><th scope="col" class="number">ulp</th><th scope="col">relative, 1e-9 to 1</th></tr></thead>
+<caption>Bars: relative error from 1e-9 to 1; the marks are float32's rounding (6e-8) and 1e-4</caption>
+<thead><tr><th scope="col">tensor</th><th scope="col" class="number">absolute</th><th scope="col" class="number">relative</th><th scope="col" class="number">ulp</th><th scope="col"><span class="hidden">bar</span></th></tr></thead>
 <tbody>
 ${rows.join("\n")}
 </tbody></table></div>`;
@@ -230,7 +235,7 @@ ${rows.join("\n")}
 
 function errorCells(errors: Errors | undefined): string {
   return [errors?.abs, errors?.rel, errors?.ulp]
-    .map((value) => `<td class="number">${value === undefined ? "" : escapeHtml(formatFloat(value))}</td>`)
+    .map((value) => `<td class="number">${value === undefined ? "" : escapeHtml(formatFloat(value, 3))}</td>`)
     .join("");
 }
 
@@ -265,7 +270,7 @@ function histogram(definitions: DefinitionVerdict[]): string {
   const columns = counts.map((count, column) => {
     const x = column * width;
     const tall = (count / most) * height;
-    const label = column === 0 ? "exact" : `1e${column - 1 - DECADES}`;
+    const label = column === 0 ? "exact" : `${column === DECADES ? "≥ " : ""}1e${column - 1 - DECADES}`;
     const style = column === 0 ? "rounding" : level(10 ** (column - DECADES - 0.5));
     return `<rect class="${style}" x="${x + 4}" y="${(base - tall).toFixed(1)}" width="${width - 8}" height="${tall.toFixed(1)}" rx="2"/>${
       count > 0 ? `<text x="${x + width / 2}" y="${(base - tall - 4).toFixed(1)}">${count}</text>` : ""
@@ -273,7 +278,9 @@ function histogram(definitions: DefinitionVerdict[]): string {
   });
   const total = counts.length * width;
   const spoken = counts.flatMap((count, column) => count === 0 ? [] : [
-    column === 0 ? `${count} exact` : `${count} from 1e${column - 1 - DECADES} to 1e${column - DECADES}`,
+    column === 0 ? `${count} exact`
+      : column === DECADES ? `${count} from 1e-1`
+      : `${count} from 1e${column - 1 - DECADES} to 1e${column - DECADES}`,
   ]);
   return `<figure>
 <figcaption>Relative errors of ${errors.length} outputs and gradients, by decade</figcaption>

@@ -13,7 +13,8 @@ interface Choice {
 /** The report view: one panel, which follows the checks of the file that it shows. */
 export class ReportPanel implements vscode.Disposable {
   private panel: vscode.WebviewPanel | undefined;
-  private uri = "";
+  /** The file whose report is shown; empty where none is. */
+  uri = "";
   private report: Report | null = null;
   private readonly subscription: vscode.Disposable;
 
@@ -21,7 +22,7 @@ export class ReportPanel implements vscode.Disposable {
     let wasBusy = false;
     this.subscription = server.onDidChange(() => {
       const busy = server.status?.busy ?? false;
-      if (wasBusy && !busy && this.panel !== undefined) {
+      if (wasBusy && !busy && this.panel !== undefined && server.state === "running") {
         void this.load();
       }
       wasBusy = busy;
@@ -35,11 +36,15 @@ export class ReportPanel implements vscode.Disposable {
       this.panel = vscode.window.createWebviewPanel(
         "torchport.report",
         "torchport report",
-        vscode.ViewColumn.Beside,
+        // Beside the one editor that there is; a tab where source and port are already side by side.
+        vscode.window.tabGroups.all.length > 1 ? vscode.ViewColumn.Active : vscode.ViewColumn.Beside,
         { enableScripts: true, enableFindWidget: true, localResourceRoots: [vscode.Uri.joinPath(this.extensionUri, "media")] },
       );
       this.panel.iconPath = vscode.Uri.joinPath(this.extensionUri, "media", "icon.png");
-      this.panel.onDidDispose(() => (this.panel = undefined));
+      this.panel.onDidDispose(() => {
+        this.panel = undefined;
+        this.uri = "";
+      });
       this.panel.webview.onDidReceiveMessage((choice: Choice) => this.choose(choice));
     } else {
       this.panel.reveal();

@@ -26,11 +26,11 @@ export function statusView(
 ): StatusView {
   switch (state) {
     case "starting":
-      return view("$(loading~spin) torchport", "The server is starting.", "none");
+      return view("$(loading~spin)", ["The server is starting."], "none");
     case "stopped":
-      return view("$(circle-slash) torchport", "The server is not running.", "warning");
+      return view("$(circle-slash)", ["The server is not running."], "warning");
     case "failed":
-      return view("$(error) torchport", "The server could not start. Click for the output.", "error");
+      return view("$(error)", ["The server could not start: see the output."], "error");
     case "running":
       return running(status, trusted);
   }
@@ -41,41 +41,51 @@ function running(status: ServerStatus | undefined, trusted: boolean): StatusView
   if (!trusted) {
     lines.push("Rules only: nothing is run until you trust this workspace.");
   }
-  if (status === undefined) {
-    return view("$(beaker) torchport", [...lines, "Ready."].join("\n\n"), "none");
+  const { busy, lanes, last, message } = status ?? NOTHING_YET;
+  if (message !== "") {
+    lines.push(message);
   }
-  if (status.message !== "") {
-    lines.push(escapeMarkdown(status.message));
+  if (last !== null) {
+    lines.push(`${decodeURIComponent(last.uri.split("/").at(-1) ?? "")}: ${last.text}`);
   }
-  if (status.last !== null) {
-    const file = status.last.uri.split("/").at(-1) ?? "";
-    lines.push(`${ICONS[status.last.status]} ${escapeMarkdown(decodeURIComponent(file))}: ${escapeMarkdown(status.last.text)}`);
+  if (lines.length === 0) {
+    lines.push(busy ? "A check is running." : "Ready.");
   }
-  if (status.lanes.length > 0) {
-    lines.push(laneTable(status.lanes));
-  }
-  const icon = status.busy
-    ? "$(sync~spin)"
-    : status.last === null ? "$(beaker)" : ICONS[status.last.status];
-  const verdict = !status.busy && status.last !== null ? status.last.status : undefined;
-  return view(
-    `${icon} torchport`,
-    lines.length > 0 ? lines.join("\n\n") : "Ready.",
-    verdict === "diverged" ? "warning" : verdict === "error" ? "error" : "none",
-  );
+  const verdict = busy ? undefined : last?.status;
+  const icon = busy ? "$(sync~spin)" : verdict === undefined ? "$(beaker)" : ICONS[verdict];
+  const severity = verdict === "diverged" ? "warning" : verdict === "error" ? "error" : "none";
+  return view(icon, lines, severity, lanes);
 }
 
-function laneTable(lanes: Lane[]): string {
+const NOTHING_YET: ServerStatus = { busy: false, lanes: [], last: null, message: "" };
+
+function view(
+  icon: string,
+  lines: string[],
+  severity: StatusView["severity"],
+  lanes: Lane[] = [],
+): StatusView {
+  return {
+    text: `${icon} torchport`,
+    tooltip: [...lines.map(escapeMarkdown), ...laneTable(lanes)].join("\n\n"),
+    label: `torchport: ${[...lines, ...lanes.map(spoken)].join(" ")}`,
+    severity,
+  };
+}
+
+function spoken(lane: Lane): string {
+  return `Lane ${lane.framework} ${lane.device}: ${lane.state}.`;
+}
+
+function laneTable(lanes: Lane[]): string[] {
+  if (lanes.length === 0) {
+    return [];
+  }
   const rows = lanes.map((lane) => {
     const cells = [lane.framework, lane.device, lane.version, lane.state].map(escapeMarkdown);
     return `| ${cells.join(" | ")} |`;
   });
-  return ["| lane | device | version | |", "| --- | --- | --- | --- |", ...rows].join("\n");
-}
-
-function view(text: string, tooltip: string, severity: StatusView["severity"]): StatusView {
-  const plain = tooltip.split("\n\n").filter((part) => !part.startsWith("|")).join(" ");
-  return { text, tooltip, label: `torchport: ${plain.replaceAll(/\$\([^)]*\) |\\/g, "")}`, severity };
+  return [["| lane | device | version | state |", "| --- | --- | --- | --- |", ...rows].join("\n")];
 }
 
 /** Text as itself in Markdown, `$(icons)` included. */

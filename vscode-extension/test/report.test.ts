@@ -102,7 +102,7 @@ test("the evidence is on the page", () => {
 });
 
 test("six tensors or more are also shown as a histogram that can be read aloud", () => {
-  assert.match(reportPage({ verdict, stale: false }, resources), /role="img" aria-label="4 exact, 1 from 1e-7 to 1e-6, 1 from 1e-1 to 1e0"/);
+  assert.match(reportPage({ verdict, stale: false }, resources), /role="img" aria-label="4 exact, 1 from 1e-7 to 1e-6, 1 from 1e-1"/);
   const few = { ...verdict, definitions: [{ ...block, gradients: { ...block.gradients, parameters: {} } }] };
   assert.doesNotMatch(reportPage({ verdict: few, stale: false }, resources), /role="img"/);
 });
@@ -123,9 +123,10 @@ test("a file without a verdict has a page that offers a check", () => {
 
 test("numbers are short", () => {
   assert.deepEqual(
-    [0, 3, 4048, 1.2809186543642115e-7, 0.25, 1.5, 123456789, "NaN"].map(formatFloat),
+    [0, 3, 4048, 1.2809186543642115e-7, 0.25, 1.5, 123456789, "NaN"].map((value) => formatFloat(value)),
     ["0", "3", "4048", "1.3e-7", "0.25", "1.5", "1.2e8", "NaN"],
   );
+  assert.equal(formatFloat(1.114815, 3), "1.11");
 });
 
 test("errors lie on a logarithmic scale", () => {

@@ -21,7 +21,7 @@ test("each state of the server has a text of its own", () => {
 test("the last verdict is shown by icon, tooltip and label", () => {
   const shown = statusView("running", idle, true);
   assert.equal(shown.text, "$(pass) torchport");
-  assert.equal(shown.label, "torchport: my model.py: 2 verified");
+  assert.equal(shown.label, "torchport: my model.py: 2 verified Lane torch cpu: idle.");
   assert.match(shown.tooltip, /\| torch \| cpu \| 2\\\.13\\\.0 \| idle \|/);
   assert.equal(shown.severity, "none");
 });
