@@ -70,7 +70,13 @@ class Result:
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """A check under way. `generation` counts the requests for its pair."""
+    """A check that was requested. `generation` counts the requests for its pair.
+
+    Attributes:
+        cancelled: nobody waits for it any more; it stops between definitions.
+        stopped: it must end now, even inside a request.
+        started: it has the workers.
+    """
 
     id: str
     pair: Pair
@@ -78,8 +84,13 @@ class Job:
     names: tuple[str, ...] | None
     options: CheckOptions
     cancelled: bool = False
-    running: bool = False
+    started: bool = False
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
     done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stop(self) -> None:
+        self.cancelled = True
+        self.stopped.set()
 
 
 Tell = Callable[[Job, str, int, int], Coroutine[Any, Any, None]]
@@ -98,12 +109,15 @@ class Checks:
         self._threads = ThreadPoolExecutor(thread_name_prefix="torchport-check")
         self._results: dict[Pair, Result] = {}
         self._jobs: dict[str, Job] = {}
-        self._turns: dict[CheckOptions, asyncio.Lock] = {}
         self._generations: dict[Pair, int] = {}
         self._numbers = itertools.count(1)
 
     def result(self, pair: Pair) -> Result | None:
         return self._results.get(pair)
+
+    def running(self) -> list[Job]:
+        """The jobs that have not ended, those that wait for their turn included."""
+        return list(self._jobs.values())
 
     def checkers(self) -> list[Checker]:
         return list(self._checkers.values())
@@ -195,24 +209,24 @@ class Checks:
             if verdict is None:
                 asyncio.run_coroutine_threadsafe(tell(job, name, next(numbers), total), loop)
 
+        checker = self._checker(job.options)
         check = functools.partial(
-            self._checker(job.options).check,
+            checker.check,
             job.pair.source,
             job.pair.port,
             definitions=names,
             progress=progress,
             texts=texts.bytes(),
         )
-        async with self._turns.setdefault(job.options, asyncio.Lock()):
-            if self._is_old(job):
-                return None
-            job.running = True
-            try:
-                verdict = await loop.run_in_executor(self._threads, check)
-            except Cancelled:
-                return None
-            finally:
-                job.running = False
+        work = loop.run_in_executor(self._threads, check)
+        await _first(work, job.stopped)
+        while not work.done():
+            checker.restart()  # and again, where no worker had been started yet
+            await asyncio.wait((work,), timeout=_AGAIN)
+        try:
+            verdict = work.result()
+        except Cancelled:
+            return None
         return None if job.cancelled else verdict
 
     async def _overtake(self, job: Job) -> None:

@@ -165,9 +165,10 @@ class EditBuilder:
     """
 
     def __init__(self, capabilities: lsp.WorkspaceEditClientCapabilities | None) -> None:
-        self._versions = bool(capabilities and capabilities.document_changes)
-        operations = capabilities.resource_operations if capabilities else None
-        self.creates = self._versions and lsp.ResourceOperationKind.Create in (operations or ())
+        operations = (capabilities.resource_operations if capabilities else None) or ()
+        self.creates = lsp.ResourceOperationKind.Create in operations
+        # Neovim does not say that it takes document changes, only which operations on files.
+        self._versions = self.creates or bool(capabilities and capabilities.document_changes)
         self._annotates = self._versions and bool(
             capabilities and capabilities.change_annotation_support
         )
