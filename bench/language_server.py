@@ -104,7 +104,8 @@ async def save_to_verdict(editor: Editor, folder: Path, rounds: int) -> list[flo
         start = time.perf_counter()
         editor.save(port)
         await editor.verdict(seen)
-        await editor.until(lambda: bool(editor.problems(port)) is (number % 2 == 0))
+        wrong = number % 2 == 0
+        await editor.until(lambda wrong=wrong: bool(editor.problems(port)) is wrong)
         found.append(time.perf_counter() - start)
     return found
 

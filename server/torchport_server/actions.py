@@ -12,6 +12,7 @@ from torchport_server import protocol
 from torchport_server.documents import Lines, Snapshot
 from torchport_server.pairs import Pair, text_of
 from torchport_server.survey import Outline, Survey, merged, ported_in_place
+from torchport_translators.emit.merge import Merged
 
 if TYPE_CHECKING:
     from torchport_server.server import Server
@@ -252,10 +253,25 @@ async def _port(
         )
     except Exception as error:
         raise Refused(str(error)) from error
+    for note in _notes(found, pair.port.name):
+        server.window_show_message(lsp.ShowMessageParams(lsp.MessageType.Info, note))
     confirm = ""
     if again and old is not None and await _edited(server, pair, names):
         confirm = f"Replaces what was changed by hand in {_listed(list(names))}"
     return _written(server, pair, old, found.text, confirm)
+
+
+def _notes(found: Merged, port: str) -> Iterable[str]:
+    """What the user should know of a port besides its text."""
+    if found.missing:
+        yield (
+            f"{_listed(found.missing)}: used by what was ported, and not in {port} yet. Port it, too."
+        )
+    if found.kept:
+        yield (
+            f"{_listed(found.kept)}: {port} has it in its own way, which was kept. Look whether it "
+            "means the same."
+        )
 
 
 async def _edited(server: Server, pair: Pair, names: Sequence[str]) -> bool:
