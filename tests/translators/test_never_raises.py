@@ -187,6 +187,13 @@ def test_ports_of_whole_files_parse_and_keep_line_endings(path: Path, newline: s
         assert port.replace("\r\n", "").count("\n") == 0
 
 
+def test_a_constructor_without_a_body() -> None:
+    check(
+        "import torch\n\n\nclass A(torch.nn.Module):\n    def __init__(self):\n\n"
+        "    def forward(self, x):\n        return torch.dropout(x, 0.1, self.training)\n"
+    )
+
+
 def test_an_unknown_target_is_an_error() -> None:
     with pytest.raises(ValueError, match="fortran"):
         translate("x = 1\n", "fortran")

@@ -96,8 +96,10 @@ def add_setup(rw: Rewriter, constructor: Function) -> None:
     """Set what the port needs where no `super().__init__()` of nn.Module gives way to it."""
     lines = setup_lines(constructor.cls) if constructor.cls is not None else []
     statements = constructor.node["body"].named()
-    if not lines or any(
-        s.type == "expression_statement" and _is_super_init(rw, s) for s in statements
+    if (
+        not lines
+        or not statements
+        or any(s.type == "expression_statement" and _is_super_init(rw, s) for s in statements)
     ):
         return
     docstring = statements[0].type == "expression_statement" and (
