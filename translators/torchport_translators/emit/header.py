@@ -25,7 +25,7 @@ from torchport_translators.source.syntax import Source
 
 _TITLES = {"jax": "JAX", "mlx": "MLX"}
 _HEADER = re.compile(
-    r"^# Ported from PyTorch .*? by torchport (?P<version>\S+?)\.\r?\n"
+    r"(?:^|(?<=\ufeff))# Ported from PyTorch .*? by torchport (?P<version>\S+?)\.\r?\n"
     r"# torchport: source=(?P<source>\S+) target=(?P<target>\w+) text=(?P<text>\w+)\r?\n"
     r"(?P<definitions>(?:# torchport:(?: [^\s=]+=[0-9a-f]{12})+\r?\n)*)(?:\r?\n)?",
     re.MULTILINE,
@@ -53,8 +53,11 @@ class Header:
 
 
 def digest(text: str) -> str:
-    """Twelve hexadecimal digits for a text; line endings and white space at line ends do not count."""
-    lines = "\n".join(line.rstrip() for line in text.strip().splitlines())
+    """Twelve hexadecimal digits for a text.
+
+    Line endings, white space at line ends and a byte order mark do not count.
+    """
+    lines = "\n".join(line.rstrip() for line in text.removeprefix("\ufeff").strip().splitlines())
     return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
@@ -122,10 +125,10 @@ def _rows(digests: Mapping[str, str]) -> list[str]:
     return [*rows, f"# torchport:{row}"] if row else rows
 
 
-def below_header(port: str) -> int:
-    """Where a text's own content begins: below its header, a shebang and an encoding line."""
-    first, match = _FIRST_LINES.match(port), _HEADER.search(port)
-    return max(first.end() if first else 0, match.end() if match else 0)
+def head_lines(port: str) -> list[tuple[int, int]]:
+    """The stretches of a text that its header takes, and a shebang and an encoding line."""
+    found = [pattern.search(port) for pattern in (_FIRST_LINES, _HEADER)]
+    return [match.span() for match in found if match is not None]
 
 
 def without_header(port: str) -> str:

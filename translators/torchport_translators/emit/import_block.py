@@ -500,7 +500,8 @@ def _first_block(source: Source, edits: Edits, needed: set[Import]) -> None:
     if not lines:
         return
     at = after_docstring(source)
-    before = [""] if at and source.text[:at].strip() and not _blank_before(source.text, at) else []
+    above = source.text[:at].lstrip("\ufeff")
+    before = [""] if above.strip() and not _blank_before(source.text, at) else []
     _insert(source, edits, at, [*before, *lines, *_blankafter_line(source, at)])
 
 

@@ -20,10 +20,10 @@ from itertools import pairwise
 from torchport_translators.emit.assemble import top_level
 from torchport_translators.emit.edits import Edits, newline_of
 from torchport_translators.emit.header import (
-    below_header,
     definition_digests,
     digest,
     edited_by_hand,
+    head_lines,
     read_header,
     renewed,
     with_header,
@@ -47,6 +47,8 @@ from torchport_translators.translate import translate
 
 _NEWLINE = re.compile(r"\r\n?")
 _ENDING = re.compile(r"\r\n|\r|\n")
+_LITERAL = re.compile(r"\b(?:Literal|Annotated)\b")  # in these a string is a string
+_STRAY = re.compile(r"\r(?!\n)")
 _DEFINITION = re.compile(r"(?:async[ \t]+)?def\b|class\b|@")
 _BUILTINS = frozenset((*dir(builtins), "__file__", "__path__"))
 _BINDING = frozenset(("type_alias_statement", "assignment", "augmented_assignment"))
@@ -171,7 +173,7 @@ class _File:
     future: set[str] = field(default_factory=set[str])
     star: bool = False
     top: int | None = None
-    _by_name: dict[str, list[_Part]] = field(default_factory=dict[str, list[_Part]])
+    _by_name: dict[str | None, list[_Part]] = field(default_factory=dict["str | None", list[_Part]])
     _comments: set[int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -184,10 +186,15 @@ class _File:
                     self.future.add(binding.what.module)
                 else:
                     self.imports.setdefault(binding.name, []).append(binding.what)
-        self._comments = {comment.start for comment in self.source.nodes("comment")}
+        heads = head_lines(self.text)
+        self._comments = {
+            comment.start
+            for comment in self.source.nodes("comment")
+            if not any(start <= comment.start < end for start, end in heads)
+        }
         self.parts = list(self._read(top))
         for part in self.parts:
-            for name in part.binds | ({part.changes} if part.changes else set()):
+            for name in {*part.binds, part.changes}:
                 self._by_name.setdefault(name, []).append(part)
 
     def _read(self, imports: set[Node]) -> Iterator[_Part]:
@@ -196,7 +203,6 @@ class _File:
         leading_imports = set(leading(source, []))
         statements = [child for child in source.root.children if child.type != "comment"]
         ends = self._ends(statements)
-        floor = below_header(text)
         for at, (node, end) in enumerate(zip(statements, ends, strict=True)):
             if node in leading_imports:
                 self.top = end
@@ -204,14 +210,14 @@ class _File:
                 continue
             first = source.starts_line(node)
             alone = first and end not in (*ends[max(at - 1, 0) : at], *ends[at + 1 : at + 2])
-            start = self._above(node, floor) if first else node.start
+            start = self._above(node) if first else node.start
             yield _Part(
                 start,
                 end,
                 _plain(text[start : end if alone else node.end]),
-                _plain(source[node]),
+                _plain(source[node]).rstrip("\n"),
                 defined.get(node),
-                bool(re.search(r"(?:^|[\r\n])[ \t\f]*(?:\r\n|\r|\n)\Z", text[:start])),
+                _blank_above(text, start) > 0,
                 alone,
                 _is_movable(source, node),
                 _changed(source, node),
@@ -221,21 +227,20 @@ class _File:
         """Where the last line of each ends, counting statements that begin on that line."""
         ends: list[int] = []
         for node in reversed(statements):
-            end = line_end(self.text, node.end)
+            # The tree takes the carriage return of "\r\n" for the last letter of a comment.
+            code = self.source[node].rstrip("\r\n")
+            end = line_end(self.text, node.start + len(code))
             if ends and end > statements[len(statements) - len(ends)].start:
                 end = ends[-1]
             ends.append(end)
         return ends[::-1]
 
-    def _above(self, node: Node, floor: int) -> int:
+    def _above(self, node: Node) -> int:
         """Where the comments directly above a statement start; where its line does if none are."""
         start = self.source.line_start(node.start)
-        while start > floor:
-            line = self.source.line_start(start - 1)
-            if line < floor or line not in self._comments:
-                break
+        while start and (line := self.source.line_start(start - 1)) in self._comments:
             start = line
-        return max(start, min(floor, node.start))
+        return max(start, int(self.text.startswith("\ufeff")))
 
     def definitions(self, name: str) -> list[_Part]:
         """What defines a name as a function or class; else the one assignment that does."""
@@ -305,6 +310,10 @@ def _names(code: str) -> tuple[frozenset[str], frozenset[str]]:
     if "'" in code or '"' in code:
         source = Source(code)
         for annotation in source.nodes("type"):
+            around = [annotation, *annotation.ancestors()]
+            outermost = [node for node in around if node.type == "type"][-1]
+            if _LITERAL.search(source[outermost]):
+                continue
             for content in source.nodes("string_content", annotation):
                 used |= {name.partition(".")[0] for name in names_in(source[content])}
     return frozenset(bound), frozenset(used)
@@ -348,7 +357,11 @@ class _Merge:
     replaced: set[str] = field(default_factory=set[str])
 
     def result(self) -> Merged:
-        """The port with the definitions in it."""
+        """The port with the definitions in it.
+
+        Raises:
+            MergeProblem: as `merge` does.
+        """
         if not self.wanted:
             return Merged(self.port, self.translation)
         original = Source(self.source)
@@ -366,9 +379,9 @@ class _Merge:
                 f"not parse ({problem[1]})."
             )
         if empty:
-            text = text.replace("\n", newline_of(self.source))
+            mark = "\ufeff" if self.port.startswith("\ufeff") else ""
+            text = mark + text.replace("\n", newline_of(self.source))
             text = with_header(text, self.source_name, self.target, original, self.wanted)
-            text = "\ufeff" + text if self.port.startswith("\ufeff") else text
         else:
             text = self._with_hashes(text)
         header = read_header(self.port)
@@ -422,7 +435,11 @@ class _Merge:
         Raises:
             MergeProblem: the port cannot take definitions of this target.
         """
+        stray = _STRAY.search(self.port)
         problem = _refusal(self.port)
+        if problem is None and stray is not None:
+            # Python ends a line there, the tree does not.
+            problem = self.port.count("\n", 0, stray.start()) + 1, "a lone carriage return"
         if problem is not None:
             raise MergeProblem(
                 f"The port does not parse at line {problem[0]}: {problem[1]}. Correct it, then port "
@@ -453,6 +470,8 @@ class _Merge:
             if self._lacks(what):
                 self.imports.add(what)
         parts = self.fresh.about(name)
+        if not any(name in part.binds for part in parts):
+            return []  # `os.environ["A"] = "1"` is no part of what `os` is
         if any(part.name in self.digests or not part.movable for part in parts):
             return []
         if not self.old.binds(name):
@@ -460,8 +479,7 @@ class _Merge:
             return parts
         if [part.code for part in parts] == [part.code for part in self.old.about(name)]:
             return parts
-        if parts:
-            self.kept.add(name)
+        self.kept.add(name)
         return []
 
     def _lacks(self, what: Import) -> bool:
