@@ -108,6 +108,11 @@ class _Process:
     printed_bytes: int = 0
     reserved_bytes: int = 0
     """Address space in use once the framework has started."""
+    interrupted: bool = False
+
+    def has_ended(self) -> bool:
+        """Whether it was killed, or died by itself, between requests."""
+        return self.interrupted or self.popen.poll() is not None
 
     def kill(self) -> None:
         """End the process with all it started, and remove its directory."""
@@ -194,7 +199,8 @@ class Lane:
         with self._lock:
             process = self._process
         if process is not None:
-            # Killed here, reaped by the thread that reads from it.
+            # Killed here, reaped by the thread that reads from it, now or with the next request.
+            process.interrupted = True
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.popen.pid, signal.SIGKILL)
 
@@ -207,6 +213,8 @@ class Lane:
         self.recycle()
 
     def _request(self, operation: str, timeout: float, arguments: dict[str, Any]) -> Any:
+        if self._process is not None and self._process.has_ended():
+            self.recycle()
         process = self._process or self._start()
         process.printed.clear()
         process.printed_bytes = 0

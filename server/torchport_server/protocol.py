@@ -70,6 +70,7 @@ def divergence(
     range: lsp.Range,
     *,
     here: bool,
+    changed: bool,
     other: lsp.Location | None,
     other_text: str,
     replay: str,
@@ -77,6 +78,7 @@ def divergence(
     """A definition whose port diverges, or could not be run.
 
     Args:
+        changed: whether what is at `range` has changed since the definition was last verified.
         here: whether what changed since the last verified check is at `range`; else the side that
             did not change is only told.
         other: the place on the other side, and what to say of it.
@@ -84,6 +86,8 @@ def divergence(
     """
     category = verdict.category.value if verdict.category else verdict.status.upper()
     parts = [f"{verdict.name}: {_sentence(verdict.message or _first_difference(verdict))}"]
+    if changed:
+        parts.append(f"This line has changed since {verdict.name} was verified.")
     if verdict.inputs is not None and verdict.inputs.call:
         given = ", ".join(f"{item.name}={item.text}" for item in verdict.inputs.call)
         parts.append(f"Inputs: {given} ({verdict.inputs.origin}).")

@@ -302,6 +302,7 @@ class Server(LanguageServer):
                         verdict,
                         snapshots[side].lines.code(at - 1),
                         here=side in blamed,
+                        changed=bool(changed[side]),
                         other=protocol.location(
                             paths[other], snapshots[other].lines.code(there - 1)
                         ),
