@@ -1,6 +1,7 @@
 # make demo   port examples/ to JAX, check the ports against the originals, show the report
 # make test   what CI runs: lint, types, layers, tests
-# Both install into .venv what constraints.txt pins, once. PYTHON=... chooses the interpreter.
+# make e2e    the extension in a real VS Code: needs node, chromium and a C++ compiler
+# All install into .venv what constraints.txt pins, once. PYTHON=... chooses the interpreter.
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
@@ -8,7 +9,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 PYTEST ?= -n 2 --dist loadfile
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test
+.PHONY: demo test e2e
 
 # Exit code 1 is findings: examples/functional.py has a call that no rule can port, on purpose.
 demo: .venv/.installed
@@ -21,6 +22,11 @@ test: .venv/.installed-dev
 	.venv/bin/pyright --pythonpath .venv/bin/python
 	.venv/bin/lint-imports
 	.venv/bin/pytest $(PYTEST)
+
+e2e: .venv/.installed
+	tests/e2e/vscode/setup.sh
+	npm test --silent --prefix vscode-extension
+	node tests/e2e/vscode/run.mjs --controls
 
 .venv/.installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=PATH"; exit 2; }
