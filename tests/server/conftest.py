@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from tests.server.editor import Editor, editing
 
 import torchport
-from tests.server.editor import Editor, editing
 
 
 @dataclass(frozen=True)
