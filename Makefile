@@ -1,6 +1,7 @@
-# make demo   port examples/ to JAX, check the ports against the originals, show the report
-# make test   what CI runs: lint, types, layers, tests
-# make e2e    the extension in a real VS Code: needs node, chromium and a C++ compiler
+# make demo        port examples/ to JAX, check the ports against the originals, show the report
+# make test        what CI runs: lint, types, layers, tests
+# make extension   types and unit tests of the VS Code extension: needs node
+# make e2e         the extension in a real VS Code: needs node, chromium and a C++ compiler
 # All install into .venv what constraints.txt pins, once. PYTHON=... chooses the interpreter.
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
@@ -9,7 +10,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 PYTEST ?= -n 2 --dist loadfile
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test e2e
+.PHONY: demo test extension e2e
 
 # Exit code 1 is findings: examples/functional.py has a call that no rule can port, on purpose.
 demo: .venv/.installed
@@ -22,6 +23,10 @@ test: .venv/.installed-dev
 	.venv/bin/pyright --pythonpath .venv/bin/python
 	.venv/bin/lint-imports
 	.venv/bin/pytest $(PYTEST)
+
+extension:
+	npm ci --silent --no-audit --no-fund --prefix vscode-extension
+	npm test --silent --prefix vscode-extension
 
 e2e: .venv/.installed
 	tests/e2e/vscode/setup.sh

@@ -18,7 +18,7 @@ from pytest_lsp import LanguageClient, client_capabilities, make_test_lsp_client
 
 from torchport_server.documents import Lines
 
-START, ANSWER, VERDICT = 60.0, 60.0, 180.0
+START, ANSWER, VERDICT = 60.0, 60.0, 25.0
 """Seconds after which a test gives up on the server; nothing is timed."""
 
 
@@ -49,7 +49,7 @@ class Editor:
         # The client's library takes an action that has a command for a bare command.
         converter = client.protocol._converter
         converter.register_structure_hook(
-            Union[lsp.Command, lsp.CodeAction],
+            Union[lsp.Command, lsp.CodeAction],  # noqa: UP007 it is looked up in this form
             lambda value, _: converter.structure(
                 value, lsp.Command if isinstance(value.get("command"), str) else lsp.CodeAction
             ),
