@@ -37,6 +37,17 @@ from torchport_server.survey import Survey
 from torchport_translators._version import __version__
 from torchport_translators.configuration import Configuration
 
+# pygls would keep the texts too: it ends lines where the protocol does not, and changes the ranges
+# that it is given before a handler sees them.
+_TEXTS = (
+    lsp.TEXT_DOCUMENT_DID_OPEN,
+    lsp.TEXT_DOCUMENT_DID_CHANGE,
+    lsp.TEXT_DOCUMENT_DID_CLOSE,
+    lsp.NOTEBOOK_DOCUMENT_DID_OPEN,
+    lsp.NOTEBOOK_DOCUMENT_DID_CHANGE,
+    lsp.NOTEBOOK_DOCUMENT_DID_CLOSE,
+)
+
 _SETTLED = 0.25
 """Seconds without a change after which a text is read."""
 
@@ -83,6 +94,8 @@ class Server(LanguageServer):
         self._message = ""
         for module in pkgutil.iter_modules(features.__path__):
             importlib.import_module(f"{features.__name__}.{module.name}").register(self)
+        for method in _TEXTS:
+            del self.protocol.fm.builtin_features[method]
 
     # What the client can do
 
