@@ -11,8 +11,9 @@ import click
 
 @click.command(short_help="Serve editors over the Language Server Protocol.")
 @click.option("--tcp", metavar="HOST:PORT", help="Listen on a socket instead, for debugging.")
+@click.option("--stdio", is_flag=True, help="Speak on standard input and output: the default.")
 @click.option("--log", type=click.Path(dir_okay=False), help="Write a log to this file.")
-def lsp(tcp: str | None, log: str | None) -> None:
+def lsp(tcp: str | None, stdio: bool, log: str | None) -> None:
     """Serve editors over the Language Server Protocol.
 
     It speaks on standard input and output. Editors start it themselves;
@@ -23,6 +24,8 @@ def lsp(tcp: str | None, log: str | None) -> None:
       torchport lsp
       torchport lsp --tcp 127.0.0.1:2087 --log torchport.log
     """
+    if stdio and tcp is not None:
+        raise click.UsageError("--stdio and --tcp exclude each other.")
     if log is not None:
         logging.basicConfig(filename=log, level=logging.DEBUG)
     else:

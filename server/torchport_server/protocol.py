@@ -9,7 +9,7 @@ from typing import Any
 
 from lsprotocol import types as lsp
 
-from torchport_checks.verdicts import DefinitionVerdict, LaneInfo, Verdict
+from torchport_checks.verdicts import Category, DefinitionVerdict, LaneInfo, Verdict
 from torchport_server.documents import Lines, Snapshot
 from torchport_server.survey import Survey, Use
 from torchport_translators.findings import Finding, Severity
@@ -127,6 +127,8 @@ def lens_text(verdict: DefinitionVerdict, lanes: Sequence[LaneInfo], stale: bool
     parts = [f"{_MARKS[verdict.status]} {verdict.status.replace('_', ' ')}"]
     if verdict.status == "diverged" and verdict.category is not None:
         parts[0] += f": {verdict.category.value}"
+    if verdict.category is Category.MISSING:
+        return "– not ported yet"
     if verdict.status == "not_run":
         parts.append(verdict.message.splitlines()[0])
     if verdict.status in ("verified", "diverged"):

@@ -95,7 +95,7 @@ class Server(LanguageServer):
         for module in pkgutil.iter_modules(features.__path__):
             importlib.import_module(f"{features.__name__}.{module.name}").register(self)
         for method in _TEXTS:
-            del self.protocol.fm.builtin_features[method]
+            del self.protocol.fm.builtin_features[method]  # pyright: ignore[reportUnknownMemberType]
 
     # What the client can do
 
@@ -140,6 +140,7 @@ class Server(LanguageServer):
         folders = [str(uri) for uri in self.workspace.folders] or [self.workspace.root_uri or ""]
         self._settings = {}
         self._told.clear()
+        self._message = ""
         if not self._workspace_can.configuration:
             return
         items = [
@@ -178,6 +179,7 @@ class Server(LanguageServer):
         """A warning that is not repeated until the settings change."""
         if message not in self._told:
             self._told.add(message)
+            self._message = message
             self.window_show_message(lsp.ShowMessageParams(lsp.MessageType.Warning, message))
 
     # Documents
