@@ -83,6 +83,7 @@ class Server(LanguageServer):
         self.documents = Documents()
         self.analyst = Analyst()
         self.checks = Checks(self.analyst)
+        self.configured = asyncio.Event()
         self.trusted = False
         self.client = ""
         self._settings: dict[str, Settings] = {}
@@ -137,8 +138,7 @@ class Server(LanguageServer):
 
     async def load_settings(self) -> None:
         """Ask the client for the settings of every folder; wrong ones are told, once."""
-        folders = [str(uri) for uri in self.workspace.folders] or [self.workspace.root_uri or ""]
-        self._settings = {}
+        folders = self.folders() or [self.workspace.root_uri or ""]
         self._told.clear()
         self._message = ""
         if not self._workspace_can.configuration:
@@ -149,13 +149,19 @@ class Server(LanguageServer):
         try:
             sections = await self.workspace_configuration_async(lsp.ConfigurationParams(items))
         except Exception as error:
+            self._settings = {}
             self.tell_once(f"The client did not give its settings ({error}); the defaults hold.")
             return
+        # Until the answer those before it hold.
+        self._settings = {}
         for uri, section in zip(folders, sections, strict=False):
-            settings, problem = read_settings(section)
-            self._settings[uri] = settings
+            self._settings[uri], problem = read_settings(section)
             if problem:
                 self.tell_once(problem)
+
+    def folders(self) -> list[str]:
+        """The URIs of the workspace folders, as the client writes them (pygls's keys are not)."""
+        return [folder.uri for folder in self.workspace.folders.values()]
 
     def folder(self, path: Path | None) -> Folder:
         """The settings for a file: of the innermost workspace folder that holds it."""
@@ -385,6 +391,7 @@ class Server(LanguageServer):
 
     async def show_stored(self, document: Snapshot) -> None:
         """Show what is known already of the pair of a document that was opened."""
+        await self.configured.wait()
         pair = self.pair(document)
         if pair is None or not self.trusted:
             return

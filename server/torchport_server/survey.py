@@ -12,9 +12,10 @@ import hashlib
 import re
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
+from torchport_checks.spec import Spec, SpecError, read_specs
 from torchport_translators.catalogue.load import catalogue
 from torchport_translators.emit.assemble import top_level
 from torchport_translators.emit.header import digest, read_header
@@ -41,7 +42,8 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A top-level function or class: its lines (from 1), where its name stands, and its hash.
+    """A top-level function or class: its lines (from 1), where its name stands, and its hash, with
+    that of its check comment.
 
     `parameters` are those of the function, or of the class's `forward` or `__call__`.
     """
@@ -94,7 +96,10 @@ class Survey:
 def survey(text: str, target: str) -> Survey:
     """Read a text: a source, a port, or anything else."""
     source = Source(text)
-    outlines = tuple(_outline(source, name, node) for name, node in top_level(source))
+    specs = read_specs(text)
+    outlines = tuple(
+        _outline(source, name, node, specs.get(name)) for name, node in top_level(source)
+    )
     rest = _rest(source)
     if read_header(text) is not None or not _TORCH.search(text):
         return Survey(outlines, rest)
@@ -104,7 +109,7 @@ def survey(text: str, target: str) -> Survey:
     return Survey(outlines, rest, True, translation.findings, uses, explained)
 
 
-def _outline(source: Source, name: str, outer: Node) -> Outline:
+def _outline(source: Source, name: str, outer: Node, spec: Spec | SpecError | None) -> Outline:
     node = outer.get("definition") or outer
     line, _ = source.position(outer.start)
     end, _ = source.position(max(outer.end - 1, outer.start))
@@ -119,10 +124,15 @@ def _outline(source: Source, name: str, outer: Node) -> Outline:
         line,
         end,
         source.position(node["name"].start)[1],
-        digest(source[outer]),
+        digest(source[outer] + _pinned(spec)),
         frozenset(names),
         tuple(_parameters(source, called)) if called is not None else (),
     )
+
+
+def _pinned(spec: Spec | SpecError | None) -> str:
+    """What a check comment asks for, wherever it stands."""
+    return str(spec or "") if not isinstance(spec, Spec) else repr(replace(spec, line=0))
 
 
 def _name(source: Source, node: Node) -> str:

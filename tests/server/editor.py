@@ -18,7 +18,7 @@ from pytest_lsp import LanguageClient, client_capabilities, make_test_lsp_client
 
 from torchport_server.documents import Lines
 
-START, ANSWER, VERDICT = 60.0, 60.0, 25.0
+START, ANSWER, VERDICT = 60.0, 60.0, 180.0
 """Seconds after which a test gives up on the server; nothing is timed."""
 
 
@@ -228,8 +228,13 @@ async def editing(
     trusted: bool = True,
     client: str = "vscode",
     settings: dict[Path | None, dict[str, Any]] | None = None,
+    restored: Sequence[Path] = (),
 ) -> AsyncIterator[Editor]:
-    """An editor with these workspace folders; its server has ended when this is left."""
+    """An editor with these workspace folders; its server has ended when this is left.
+
+    Args:
+        restored: files that are open when it starts, before the server has any settings.
+    """
     lsp_client = make_test_lsp_client()
     editor = Editor(lsp_client, lsp.PositionEncodingKind.Utf16)
     for folder, section in (settings or {}).items():
@@ -247,6 +252,8 @@ async def editing(
         encoding = found.capabilities.position_encoding
         if encoding is not None:
             editor.encoding = lsp.PositionEncodingKind(encoding)
+        for path in restored:
+            editor.open(path)
         await editor.until(lambda: editor.statuses)  # its settings have been read
         yield editor
         await asyncio.wait_for(lsp_client.shutdown_session(), ANSWER)

@@ -64,7 +64,7 @@ def register(server: Server) -> None:
     async def doctor() -> str:
         from torchport_checks.commands import doctor_text
 
-        folders = [to_fs_path(uri) for uri in server.workspace.folders]
+        folders = [to_fs_path(uri) for uri in server.folders()]
         where = Path(folders[0]) if folders and folders[0] else Path.cwd()
         folder = server.folder(where / "x.py")
         return await asyncio.to_thread(doctor_text, folder.configuration, folder.options, where)

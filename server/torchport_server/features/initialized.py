@@ -14,4 +14,5 @@ def register(server: Server) -> None:
     @server.feature(lsp.INITIALIZED)
     async def initialized(params: lsp.InitializedParams) -> None:
         await server.load_settings()
+        server.configured.set()
         server.send_status()
