@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from lsprotocol import types as lsp
-
 from tests.server.editor import editing
 
 SOURCE = '''\
