@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import Any, Literal, cast
 import psutil
 
 from torchport_checks.verdicts import Category, LaneInfo
-from torchport_checks.worker import protocol
+from torchport_checks.worker import MARK, protocol
 
 Framework = Literal["torch", "jax"]
 
@@ -274,7 +275,7 @@ class Lane:
         return _Process(popen, directory, self._memory, selector, psutil.Process(popen.pid))
 
     def _exchange(self, process: _Process, message: Any, timeout: float) -> dict[str, Any]:
-        """Write `message` (unless None) and read one answer.
+        """Write `message` (None when the worker starts) and read one answer.
 
         Raises:
             LaneFailure: there is none; the worker has been ended.
@@ -283,7 +284,10 @@ class Lane:
         try:
             if message is not None:
                 _write(process, protocol.dump(message), deadline)
-            return cast("dict[str, Any]", protocol.load(_reader(process, deadline)))
+            read = _reader(process, deadline)
+            if message is None:
+                _skip_to_mark(read)
+            return cast("dict[str, Any]", protocol.load(read))
         except TimeoutError as error:
             raise self._failure(
                 process,
@@ -397,6 +401,13 @@ def _write(process: _Process, pieces: list[bytes | memoryview], deadline: float)
                     view = view[written:]
     finally:
         process.selector.unregister(stream)
+
+
+def _skip_to_mark(read: Callable[[int], memoryview]) -> None:
+    """Pass over what the interpreter printed before the worker had its pipes for itself."""
+    seen = b""
+    while not seen.endswith(MARK):
+        seen = seen[-len(MARK) :] + bytes(read(1))
 
 
 def _reader(process: _Process, deadline: float) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import multiprocessing
+import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -86,4 +88,17 @@ class Analyst:
 
 def _pool() -> ProcessPoolExecutor:
     # Spawned, never forked: a fork would inherit the pipes of the client.
-    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(1, context, initializer=_end_with_the_server)
+
+
+def _end_with_the_server() -> None:
+    """In the process: end it when the server is gone, be it killed, and no pipe tells."""
+    server = multiprocessing.parent_process()
+    assert server is not None
+
+    def wait() -> None:
+        server.join()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -45,6 +45,8 @@ def lsp(tcp: str | None, stdio: bool, log: str | None) -> None:
             server.start_io(requests, answers)
     finally:
         server.close()
+    # As the protocol has it: an end that nobody had announced is an error.
+    sys.exit(0 if server.was_shut_down else 1)
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -84,13 +84,13 @@ class Server(LanguageServer):
         self.analyst = Analyst()
         self.checks = Checks(self.analyst)
         self.configured = asyncio.Event()
+        self.was_shut_down = False
         self.trusted = False
         self.client = ""
         self._settings: dict[str, Settings] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._settling: dict[str, asyncio.Task[None]] = {}
         self._told: set[str] = set()
-        self._jobs: set[Job] = set()
         self._last: dict[str, Any] | None = None
         self._message = ""
         for module in pkgutil.iter_modules(features.__path__):
@@ -343,15 +343,14 @@ class Server(LanguageServer):
                 "do not."
             )
             return None
+        texts = self.texts(pair)
+        if texts is None:
+            return None
         job = self.checks.job(pair, names, self.folder(pair.source).options)
-        self.spawn(self._check(job))
+        self.spawn(self._check(job, texts))
         return job
 
-    async def _check(self, job: Job) -> None:
-        texts = self.texts(job.pair)
-        if texts is None:
-            return
-        self._jobs.add(job)
+    async def _check(self, job: Job, texts: Texts) -> None:
         self.send_status()
         token = await self._begin(job)
         result = None
@@ -365,7 +364,6 @@ class Server(LanguageServer):
             self._end(token, summary(result.verdict) if result is not None else "stopped")
             if result is not None:
                 self._note(job.pair, result)
-            self._jobs.discard(job)
             self.send_status()
         if result is not None:
             await self._announce(job.pair, result)
@@ -461,7 +459,7 @@ class Server(LanguageServer):
 
     def send_status(self) -> None:
         """Tell the client's status item."""
-        busy = bool(self._jobs)
+        busy = bool(self.checks.running())
         lanes = [
             {
                 "framework": lane.framework,

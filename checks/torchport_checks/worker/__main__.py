@@ -66,6 +66,7 @@ def main() -> None:
     os.dup2(2, 1)
     _die_with_parent()
     _load_package()
+    answers.write(sys.modules[_PACKAGE].MARK)
     try:
         protocol = importlib.import_module(f"{_PACKAGE}.protocol")
         loading = importlib.import_module(f"{_PACKAGE}.loading")

@@ -14,5 +14,6 @@ if TYPE_CHECKING:
 def register(server: Server) -> None:
     @server.feature(lsp.SHUTDOWN)
     async def shutdown(params: None = None) -> None:
+        server.was_shut_down = True
         await asyncio.to_thread(server.checks.close)
         server.analyst.close()
