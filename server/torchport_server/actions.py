@@ -73,11 +73,12 @@ def _ports(server: Server, asked: Asked) -> Iterable[lsp.CodeAction]:
             title = f"Port all of {asked.pair.source.name} to {target} ({where})"
             yield _checked(server, asked, title, kind, data)
     if asked.range.start != asked.range.end or chosen or asked.document.notebook:
-        what = "the selection" if asked.range.start != asked.range.end else _listed(chosen[:1])
-        if asked.document.notebook is not None and what == "":
-            what = "this cell"
+        if asked.range.start != asked.range.end:
+            what = "the selection"
+        else:
+            what = chosen[0] if asked.document.notebook is None else "this cell"
         data = {"do": "in-place", "uri": uri, "range": _plain(_stretch(asked))}
-        yield protocol.action(f"Port {what or 'this cell'} to {target}, in place", kind, data=data)
+        yield protocol.action(f"Port {what} to {target}, in place", kind, data=data)
 
 
 def _checked(
@@ -333,12 +334,20 @@ async def _in_place(server: Server, uri: str, stretch: lsp.Range) -> lsp.Workspa
     if document is None:
         raise Refused("The document is not open any more.")
     target = server.folder(document.path).settings.target
+    builder = server.edits()
+    confirm = "Replaces the original by its port"
+    joined = server.joined(document)
+    if joined is not None:
+        start, end = (joined.offset(document, at) for at in (stretch.start, stretch.end))
+        edits = await server.analyst.ask(ported_in_place, joined.text, start, end, target)
+        for cell, changes in joined.edits(edits):
+            builder.edit(cell.uri, cell.version, changes, confirm=confirm)
+        return builder.build()
     lines = document.lines
     start, end = lines.offset(stretch.start), lines.offset(stretch.end)
     edits = await server.analyst.ask(ported_in_place, document.text, start, end, target)
-    builder = server.edits()
     changes = [lsp.TextEdit(lines.range(first, last), text) for first, last, text in edits]
-    builder.edit(uri, document.version, changes, confirm="Replaces the original by its port")
+    builder.edit(uri, document.version, changes, confirm=confirm)
     return builder.build()
 
 

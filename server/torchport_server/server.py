@@ -26,6 +26,7 @@ from torchport_server import features, protocol
 from torchport_server.analyst import Analyst
 from torchport_server.checks import Checks, Job, Result, Texts, lacks_framework, summary
 from torchport_server.documents import Documents, Snapshot
+from torchport_server.notebooks import Joined
 from torchport_server.pairs import Pair, pair_of, text_of
 from torchport_server.settings import (
     Settings,
@@ -204,8 +205,17 @@ class Server(LanguageServer):
         return Texts(source, port) if source is not None and port is not None else None
 
     async def survey(self, document: Snapshot) -> Survey:
+        """What there is to know of a document; of a cell, after the cells above it."""
         target = self.folder(document.path).settings.target
-        return await self.analyst.survey(document.text, target)
+        joined = self.joined(document)
+        if joined is None:
+            return await self.analyst.survey(document.text, target)
+        return joined.survey_of(await self.analyst.survey(joined.text, target), document)
+
+    def joined(self, document: Snapshot) -> Joined | None:
+        """The notebook that a document is a cell of."""
+        cells = self.documents.cells(document.notebook) if document.notebook is not None else []
+        return Joined(cells) if document.uri in [cell.uri for cell in cells] else None
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something in the background; what goes wrong in it is logged, and ends nothing."""
@@ -239,14 +249,17 @@ class Server(LanguageServer):
         task = self._settling[uri] = asyncio.ensure_future(read())
         task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
 
+    def forget(self, uri: str) -> None:
+        """Close a document; what was published of it goes with it."""
+        self.documents.close(uri)
+        self.text_document_publish_diagnostics(lsp.PublishDiagnosticsParams(uri, []))
+
     # Diagnostics
 
     async def findings(self, document: Snapshot) -> list[lsp.Diagnostic]:
         """The static findings of a document, and which definitions have drifted from their port."""
         from torchport_server.survey import drifted
 
-        if document.notebook is not None:
-            return await self._cell_findings(document)
         survey = await self.survey(document)
         found = [protocol.finding(f, document.lines) for f in survey.findings]
         pair = self.pair(document)
@@ -261,20 +274,6 @@ class Server(LanguageServer):
             if outline is not None:
                 found.append(protocol.drift(name, outline.line, document.lines, pair.port, target))
         return found
-
-    async def _cell_findings(self, cell: Snapshot) -> list[lsp.Diagnostic]:
-        """The findings in a cell, which is read after the cells above it."""
-        from torchport_server.notebooks import Joined
-
-        joined = Joined(self.documents.cells(cell.notebook or ""))
-        target = self.folder(None).settings.target
-        survey = await self.analyst.survey(joined.text, target)
-        first, last = joined.lines_of(cell)
-        return [
-            protocol.finding(joined.within(f, cell), cell.lines)
-            for f in survey.findings
-            if first <= f.line <= last
-        ]
 
     async def publish(self, document: Snapshot) -> None:
         """Publish what is known of a document: the check's results, and for a client that does

@@ -258,7 +258,8 @@ def ported_in_place(text: str, start: int, end: int, target: str) -> list[tuple[
     if missing:
         tops = [n for n in source.root.children if n.type in _IMPORTS and n.end <= span.start]
         at = source.next_line(tops[-1].end) if tops else 0
-        edits.insert(0, (at, at, "".join(f"{line}\n" for line in missing)))
+        newline = "\r\n" if "\r\n" in text else "\n"
+        edits.insert(0, (at, at, "".join(f"{line}{newline}" for line in missing)))
     return edits
 
 

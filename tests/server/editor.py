@@ -155,7 +155,8 @@ class Editor:
         if uri not in self.texts:
             self.open(Path(to_fs_path(uri) or ""))
         lines, text = self.lines(uri), self.texts[uri]
-        for edit in sorted(edits, key=lambda e: lines.offset(e.range.start), reverse=True):
+        # Of those at one place the first in the list comes first in the text.
+        for edit in reversed(sorted(edits, key=lambda e: lines.offset(e.range.start))):
             start, end = lines.offset(edit.range.start), lines.offset(edit.range.end)
             text = text[:start] + edit.new_text + text[end:]
         self.change(uri, text)

@@ -13,7 +13,4 @@ if TYPE_CHECKING:
 def register(server: Server) -> None:
     @server.feature(lsp.TEXT_DOCUMENT_DID_CLOSE)
     async def did_close(params: lsp.DidCloseTextDocumentParams) -> None:
-        server.documents.close(params.text_document.uri)
-        server.text_document_publish_diagnostics(
-            lsp.PublishDiagnosticsParams(params.text_document.uri, [])
-        )
+        server.forget(params.text_document.uri)

@@ -30,7 +30,7 @@ def register(server: Server) -> None:
             for item in cells.structure.did_open or ():
                 server.documents.open(item, uri)
             for closed in cells.structure.did_close or ():
-                server.documents.close(closed.uri)
+                server.forget(closed.uri)
             known = server.documents.cell_uris(uri)
             array = cells.structure.array
             known[array.start : array.start + array.delete_count] = _code(array.cells or ())
@@ -42,7 +42,7 @@ def register(server: Server) -> None:
     @server.feature(lsp.NOTEBOOK_DOCUMENT_DID_CLOSE)
     async def did_close(params: lsp.DidCloseNotebookDocumentParams) -> None:
         for cell in params.cell_text_documents:
-            server.documents.close(cell.uri)
+            server.forget(cell.uri)
         server.documents.set_cells(params.notebook_document.uri, [])
 
 
