@@ -156,7 +156,8 @@ class Editor:
             self.open(Path(to_fs_path(uri) or ""))
         lines, text = self.lines(uri), self.texts[uri]
         # Of those at one place the first in the list comes first in the text.
-        for edit in reversed(sorted(edits, key=lambda e: lines.offset(e.range.start))):
+        ordered = sorted(edits, key=lambda e: lines.offset(e.range.start))
+        for edit in ordered[::-1]:
             start, end = lines.offset(edit.range.start), lines.offset(edit.range.end)
             text = text[:start] + edit.new_text + text[end:]
         self.change(uri, text)
