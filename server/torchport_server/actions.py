@@ -387,5 +387,5 @@ def _written(
         builder.create(uri)
     lines = Lines(old or "", server.documents.encoding)
     version = document.version if document is not None else None
-    builder.edit(uri, version, protocol.edits_between(old or "", new, lines), confirm=confirm)
+    builder.edit(uri, version, protocol.edits_between(lines, new), confirm=confirm)
     return builder.build()

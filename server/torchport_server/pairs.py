@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +24,14 @@ def pair_of(path: Path, text: str, configuration: Configuration, target: str) ->
     """The pair that a file belongs to: a port names its source, a source's port lies beside it."""
     header = read_header(text)
     if header is not None:
-        return Pair((path.parent / header.source).resolve(), path.resolve())
+        return Pair(_plain(path.parent / header.source), _plain(path))
     port = port_path(SourceFile(path, Path(path.name)), configuration, target, None)
-    return Pair(path.resolve(), port.resolve())
+    return Pair(_plain(path), _plain(port))
+
+
+def _plain(path: Path) -> Path:
+    """A path without `..`. Links stay: the client knows the file by the name that it has used."""
+    return Path(os.path.normpath(path))
 
 
 def text_of(documents: Documents, path: Path) -> str | None:

@@ -20,6 +20,8 @@ PORT_KIND = "refactor.rewrite.torchport"
 CHECK_KIND = "source.torchport.check"
 FIX_ALL = "source.fixAll.torchport"
 DRIFTED = "drifted"
+_LONG = 1000
+"""Lines above which those that are everywhere are not compared."""
 
 # A call that cannot be ported is no fault of the author's code: nothing here is an error.
 _SEVERITIES = {
@@ -209,19 +211,29 @@ class EditBuilder:
         )
 
 
-def edits_between(old: str, new: str, lines: Lines) -> list[lsp.TextEdit]:
-    """The least edits, whole lines at a time, that make `new` of `old`."""
+def edits_between(lines: Lines, new: str) -> list[lsp.TextEdit]:
+    """Small edits, whole lines at a time, that make `new` of a text."""
     before, after = _kept_lines(lines), old_lines(new)
-    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    # What is equal at both ends is left out: comparing takes the square of the lines at worst.
+    same = _same(before, after)
+    tail = _same(before[same:][::-1], after[same:][::-1])
+    inside, made = before[same : len(before) - tail], after[same : len(after) - tail]
+    matcher = difflib.SequenceMatcher(None, inside, made, autojunk=len(inside) > _LONG)
+    at = sum(map(len, before[:same]))
     found: list[lsp.TextEdit] = []
     for tag, first, last, start, stop in matcher.get_opcodes():
         if tag == "equal":
             continue
-        begin = sum(map(len, before[:first]))
-        end = begin + sum(map(len, before[first:last]))
-        found.append(lsp.TextEdit(lines.range(begin, end), "".join(after[start:stop])))
-    assert old == lines.text
+        begin = at + sum(map(len, inside[:first]))
+        end = begin + sum(map(len, inside[first:last]))
+        found.append(lsp.TextEdit(lines.range(begin, end), "".join(made[start:stop])))
     return found
+
+
+def _same(old: Sequence[str], new: Sequence[str]) -> int:
+    """How many lines are the same at the start."""
+    pairs = enumerate(zip(old, new, strict=False))
+    return next((index for index, (a, b) in pairs if a != b), min(len(old), len(new)))
 
 
 def _kept_lines(lines: Lines) -> list[str]:

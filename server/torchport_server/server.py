@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import importlib
 import pkgutil
+import shlex
 import uuid
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -311,9 +312,8 @@ class Server(LanguageServer):
             }
             # Where nothing is known to have changed, the port is what is being written.
             blamed = [side for side in texts if changed[side]] or ["port"]
-            replay = (
-                f"torchport check {pair.source.name} {pair.port.name} --only {verdict.name} --fresh"
-            )
+            files = shlex.join((pair.source.name, pair.port.name))
+            replay = f"torchport check {files} --only {verdict.name} --fresh"
             for side, other in (("source", "port"), ("port", "source")):
                 at = (changed[side] or [lines[side]])[0]
                 there = (changed[other] or [lines[other]])[0]

@@ -94,7 +94,14 @@ class Survey:
 
 
 def survey(text: str, target: str) -> Survey:
-    """Read a text: a source, a port, or anything else."""
+    """Read a text: a source, a port, or anything else; of what nests too deeply nothing is known."""
+    try:
+        return _survey(text, target)
+    except RecursionError:
+        return Survey()
+
+
+def _survey(text: str, target: str) -> Survey:
     source = Source(text)
     specs = read_specs(text)
     outlines = tuple(
