@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from lsprotocol import types as lsp
 from pygls.exceptions import JsonRpcException
+from tests.server.conftest import write_pair
 from tests.server.editor import Editor, capabilities, editing
 
 SOURCE = """\
@@ -77,6 +78,24 @@ async def test_clients_that_cannot_pull_are_told(tmp_path: Path) -> None:
 def close(editor: Editor, uri: str) -> None:
     identifier = lsp.TextDocumentIdentifier(uri)
     editor.client.text_document_did_close(lsp.DidCloseTextDocumentParams(identifier))
+
+
+@pytest.mark.asyncio
+async def test_results_of_checks_are_told_beside_the_findings(tmp_path: Path) -> None:
+    source = SOURCE.replace("def f(", "def g(x):\n    return torch.exp(x)\n\n\ndef f(")
+    files = write_pair(tmp_path, "a", source, "jnp.exp(x)", "jnp.sin(x)")
+    async with editing(tmp_path, can=cannot_pull()) as editor:
+        uri, port = editor.open(files.source), editor.open(files.port)
+        await editor.until(lambda: len(editor.problems(uri)) == 1)
+        editor.save(port)
+        await editor.until(lambda: len(editor.problems(uri)) == 2 and editor.problems(port))
+        assert {problem.source for problem in editor.problems(uri)} == {
+            "torchport",
+            "torchport check",
+        }
+        # Once the text has changed nothing is said of lines that may have moved.
+        editor.change(port, "\n\n" + editor.texts[port])
+        await editor.until(lambda: editor.problems(port) == [])
 
 
 @pytest.mark.asyncio

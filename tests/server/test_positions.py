@@ -97,6 +97,16 @@ async def test_crlf(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
+async def test_crlf_in_place(tmp_path: Path) -> None:
+    async with editing(tmp_path, trusted=False) as editor:
+        uri = editor.open(tmp_path / "a.py", CRLF)
+        actions = await editor.actions(uri, editor.range_of(uri, "F.relu(x)"))
+        await editor.choose(actions, "Port the selection to JAX, in place")
+        assert "\n" not in editor.texts[uri].replace("\r\n", "")
+        assert "import jax\r\n" in editor.texts[uri]
+
+
+@pytest.mark.asyncio
 async def test_form_feeds_and_other_separators_end_no_line(tmp_path: Path) -> None:
     # Python's `splitlines` ends lines at these; the protocol does not.
     text = 'import torch\n\f\nx = "\u2028\x0b\x1c\x85"; y = torch.ones(3)\n'

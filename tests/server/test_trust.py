@@ -57,7 +57,12 @@ async def test_a_stored_verdict_is_shown_again(tmp_path: Path) -> None:
         await editor.execute("torchport.check", uri)
         await editor.verdict(seen)
         lenses = await editor.lenses(uri)
-    async with editing(tmp_path, settings=settings, restored=[files.source]) as editor:
+    async with editing(
+        tmp_path, settings=settings, restored=[files.source], client="other"
+    ) as editor:
         await editor.until(lambda: editor.statuses[-1].last is not None)
         assert await editor.lenses(uri) == lenses
         assert not [status for status in editor.statuses if status.busy]
+        # A client that has no view for it shows the report as a message.
+        assert await editor.execute("torchport.report", uri) is not None
+        assert editor.client.messages[-1].message == "1 verified"
