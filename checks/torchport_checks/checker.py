@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import queue
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from torchport_checks.examine import Definition, examine
+from torchport_checks.devices import device_names
+from torchport_checks.examine import Lanes, examine
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
-from torchport_checks.options import CheckOptions
+from torchport_checks.options import CheckOptions, Framework, Target
 from torchport_checks.spec import read_specs
 from torchport_checks.store import VerdictStore, content_key, file_hash, project_root
+from torchport_checks.subject import Definition
 from torchport_checks.verdicts import Category, DefinitionVerdict, Verdict
 from torchport_checks.versions import installed, judge, version
 from torchport_checks.worker.protocol import Array
@@ -26,14 +28,36 @@ Progress = Callable[[str, DefinitionVerdict | None], None]
 """Called with a definition's name when its check begins (None) and ends (its verdict)."""
 
 
-@dataclass
-class _Lanes:
-    torch: Lane
-    jax: Lane
+_TARGETS: tuple[Target, ...] = ("jax", "mlx")
+_IMPORTS_MLX = re.compile(rb"^\s*(?:import|from)\s+mlx\b", re.MULTILINE)
 
-    def close(self) -> None:
-        self.torch.close()
-        self.jax.close()
+
+def target_of(port: bytes) -> Target:
+    """The framework that a port's text is written for: MLX where it imports that, else JAX."""
+    return "mlx" if _IMPORTS_MLX.search(port) else "jax"
+
+
+class _Worker:
+    """The lanes that check one pair at a time: torch's, and each target's."""
+
+    def __init__(self, options: CheckOptions) -> None:
+        self.torch = self._lanes("torch", options)
+        self.ports = {target: self._lanes(target, options) for target in _TARGETS}
+
+    @staticmethod
+    def _lanes(framework: Framework, options: CheckOptions) -> list[Lane]:
+        python, memory = options.python(framework), options.memory_mb
+        return [
+            Lane(framework, python, device, memory) for device in device_names(framework, options)
+        ]
+
+    def all(self) -> list[Lane]:
+        """Every lane, started or not."""
+        return [*self.torch, *(lane for lanes in self.ports.values() for lane in lanes)]
+
+    def for_target(self, target: Target) -> Lanes:
+        """The lanes that check a port for one target."""
+        return Lanes(self.torch, self.ports[target])
 
 
 class Checker:
@@ -48,16 +72,10 @@ class Checker:
     ) -> None:
         self.options = options or CheckOptions()
         self._store = store
-        self._all: list[_Lanes] = []
-        self._free: queue.LifoQueue[_Lanes] = queue.LifoQueue()
-        for _ in range(workers):
-            options = self.options
-            lanes = _Lanes(
-                Lane("torch", options.torch_python, options.torch_device, options.memory_mb),
-                Lane("jax", options.jax_python, options.jax_device, options.memory_mb),
-            )
-            self._all.append(lanes)
-            self._free.put(lanes)
+        self._all = [_Worker(self.options) for _ in range(workers)]
+        self._free: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        for worker in self._all:
+            self._free.put(worker)
         self._closing = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -74,29 +92,28 @@ class Checker:
     def close(self) -> None:
         """End the lanes; a check under way in another thread ends with an error. Idempotent."""
         with self._closing:
-            for lanes in self._all:
-                lanes.close()
+            for lane in self.lanes():
+                lane.close()
 
     def idle_lanes(self) -> list[Lane]:
         """The lanes that no check is using now, for `doctor` and benchmarks."""
         with self._free.mutex:
-            return [lane for lanes in self._free.queue for lane in (lanes.torch, lanes.jax)]
+            return [lane for worker in self._free.queue for lane in worker.all()]
 
     def restart(self) -> None:
         """End all workers, busy ones too: a check under way ends with an error; the next one starts
         new workers."""
-        for lanes in self._all:
-            for lane in (lanes.torch, lanes.jax):
-                lane.interrupt()
+        for lane in self.lanes():
+            lane.interrupt()
 
     def lanes(self) -> list[Lane]:
         """All lanes, to tell of their state."""
-        return [lane for lanes in self._all for lane in (lanes.torch, lanes.jax)]
+        return [lane for worker in self._all for lane in worker.all()]
 
-    def warm(self) -> None:
-        """Start all lanes in the background, so that the first check need not wait for them."""
-        for lanes in self._all:
-            for lane in (lanes.torch, lanes.jax):
+    def warm(self, target: Target = "jax") -> None:
+        """Start the lanes in the background, so that the first check need not wait for them."""
+        for worker in self._all:
+            for lane in worker.for_target(target).all():
                 lane.submit("ping", timeout=self.options.timeout)
 
     def check(
@@ -123,11 +140,11 @@ class Checker:
         """
         source, port = source.resolve(), port.resolve()
         texts = texts or (source.read_bytes(), port.read_bytes())
-        lanes = self._free.get()
+        worker = self._free.get()
         try:
-            return self._check(lanes, source, port, texts, definitions, progress, fresh)
+            return self._check(worker, source, port, texts, definitions, progress, fresh)
         finally:
-            self._free.put(lanes)
+            self._free.put(worker)
 
     def stored(self, source: Path, port: Path, texts: tuple[bytes, bytes]) -> Verdict | None:
         """The stored verdict on a whole pair with these texts; nothing is run."""
@@ -142,14 +159,15 @@ class Checker:
         definitions: Sequence[str] | None,
     ) -> str:
         wanted = "all" if definitions is None else "\n".join(sorted(definitions))
+        frameworks: tuple[Framework, ...] = ("torch", target_of(texts[1]))
         return content_key(
             *texts, str(source), str(port), wanted, judge(), self.options.model_dump_json(),
-            installed(self.options.torch_python), installed(self.options.jax_python),
+            *(installed(self.options.python(framework)) for framework in frameworks),
         )  # fmt: skip
 
     def _check(
         self,
-        lanes: _Lanes,
+        worker: _Worker,
         source: Path,
         port: Path,
         texts: tuple[bytes, bytes],
@@ -163,6 +181,7 @@ class Checker:
         if store is not None and not fresh and (known := store.get(key)) is not None:
             seconds = time.perf_counter() - start
             return known.model_copy(update={"seconds": seconds})
+        lanes = worker.for_target(target_of(texts[1]))
         pair = _Pair(lanes, self.options, source, port, texts, definitions, progress)
         verdict = pair.check()
         verdict = verdict.model_copy(update={"seconds": time.perf_counter() - start})
@@ -176,7 +195,7 @@ class _Pair:
 
     def __init__(
         self,
-        lanes: _Lanes,
+        lanes: Lanes,
         options: CheckOptions,
         source: Path,
         port: Path,
@@ -202,7 +221,7 @@ class _Pair:
                 verdicts.append(definition)
                 continue
             self._report(definition.name, None)
-            verdict = examine(definition, self.lanes.torch, self.lanes.jax, self.options)
+            verdict = examine(definition, self.lanes, self.options)
             verdicts.append(verdict)
             self._report(definition.name, verdict)
             if verdict.category in (Category.TIMEOUT, Category.MEMORY, Category.CRASH):
@@ -217,7 +236,15 @@ class _Pair:
             self.progress(name, verdict)
 
     def _load(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
-        """Both files in their lanes: the source's definitions, and the port's lines."""
+        """Each file in its lanes: the source's definitions, and the port's lines."""
+        sides = [
+            (lane, path, text, side)
+            for lanes, path, text, side in (
+                (self.lanes.torch, self.source, self.texts[0], "original"),
+                (self.lanes.port, self.port, self.texts[1], "port"),
+            )
+            for lane in lanes
+        ]
         futures = [
             lane.submit(
                 "load",
@@ -225,19 +252,12 @@ class _Pair:
                 path=str(path),
                 source=Array("uint8", np.frombuffer(text, np.uint8)),
             )
-            for lane, path, text in zip(
-                (self.lanes.torch, self.lanes.jax),
-                (self.source, self.port),
-                self.texts,
-                strict=True,
-            )
+            for lane, path, text, _ in sides
         ]
         for future in futures:
             future.exception()
         loaded: list[dict[str, Any]] = []
-        for future, path, side in zip(
-            futures, (self.source, self.port), ("original", "port"), strict=True
-        ):
+        for future, (_, path, _, side) in zip(futures, sides, strict=True):
             try:
                 loaded.append(future.result())
             except RemoteError as error:
@@ -247,7 +267,7 @@ class _Pair:
         for answer in loaded:
             for path in answer["dependencies"]:
                 self.dependencies[path] = file_hash(Path(path))
-        return loaded[0]["definitions"], loaded[1]["lines"]
+        return loaded[0]["definitions"], loaded[-1]["lines"]
 
     def _paired(
         self, listed: list[dict[str, Any]], lines: dict[str, int]
@@ -289,11 +309,12 @@ class _Pair:
         return self._verdict(verdicts).model_copy(update={"error": message, "category": category})
 
     def _verdict(self, verdicts: Sequence[DefinitionVerdict]) -> Verdict:
-        infos = [lane.known_info() for lane in (self.lanes.torch, self.lanes.jax)]
+        infos = [lane.known_info() for lane in self.lanes.all()]
         return Verdict(
             torchport=version(),
             source=str(self.source),
             port=str(self.port),
+            target=target_of(self.texts[1]),
             lanes=[info for info in infos if info is not None],
             definitions=sorted(verdicts, key=lambda verdict: verdict.source_line),
             dependencies=self.dependencies,
