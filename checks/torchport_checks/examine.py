@@ -13,7 +13,7 @@ from torchport_checks.compare import Comparison, compare
 from torchport_checks.draws import Case, redraw
 from torchport_checks.judging import SPEC, judge
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
-from torchport_checks.options import CheckOptions
+from torchport_checks.pair import Pair
 from torchport_checks.subject import (
     Definition,
     Form,
@@ -45,18 +45,6 @@ _UNTRACEABLE = {
     "UnexpectedTracerError",
     "TraceContextError",
 }
-
-
-@dataclass
-class Lanes:
-    """The lanes of one check: the original's and the port's, the first of each is compared first."""
-
-    torch: list[Lane]
-    port: list[Lane]
-
-    def all(self) -> list[Lane]:
-        """Every lane."""
-        return [*self.torch, *self.port]
 
 
 @dataclass
@@ -110,8 +98,8 @@ class _Result:
             self.comparison.notes.append(note)
 
 
-def examine(definition: Definition, lanes: Lanes, options: CheckOptions) -> DefinitionVerdict:
-    """Check one definition of the files that all lanes have loaded.
+def examine(definition: Definition, pair: Pair) -> DefinitionVerdict:
+    """Check one definition of a pair that is loaded.
 
     Never raises for what the code does: a crash, a hang or an error is the verdict. After a crash,
     a hang or too much memory (see the verdict's category) the caller loads the files again.
@@ -119,7 +107,7 @@ def examine(definition: Definition, lanes: Lanes, options: CheckOptions) -> Defi
     start = time.perf_counter()
     result = _Result(definition)
     try:
-        _examine(result, lanes, options)
+        _examine(result, pair)
     except Unchecked as unchecked:
         result.fail(unchecked.status, unchecked.category, f"{unchecked}", unchecked.output)
     except LaneFailure as failure:
@@ -127,7 +115,8 @@ def examine(definition: Definition, lanes: Lanes, options: CheckOptions) -> Defi
     return result.verdict(time.perf_counter() - start)
 
 
-def _examine(result: _Result, lanes: Lanes, options: CheckOptions) -> None:
+def _examine(result: _Result, pair: Pair) -> None:
+    lanes, options = pair.lanes, pair.options
     subject = Subject(result.definition, lanes.torch[0], options)
     result.inputs = subject.inputs
     cases = plan(subject)

@@ -172,11 +172,13 @@ def _widest(one: dict[str, Errors], other: dict[str, Errors]) -> dict[str, Error
 
 
 class Variant(Model):
-    """How a port did on one device in one form."""
+    """How one side did on one device, in one form, as one graph, against torch's own eager run."""
 
     framework: Literal["torch", "jax", "mlx"]
     device: str
     form: Literal["either", "compiled", "eager"]
+    graph: Literal["original", "rewritten"] = "original"
+    """`rewritten`: with operators replaced by the functions that they stand for."""
     status: Literal["equal", "differs", "fails", "not_compilable"]
     message: str = ""
     """What differs, or why it does not run."""

@@ -17,8 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from . import equivalents
 from .loading import Loaded, StageError, describe, signature
 from .protocol import Array, Opaque, Record, cotangent, leaves, tree_map
+
+_OPERATORS = {
+    "add": jnp.add, "sub": jnp.subtract, "mul": jnp.multiply, "truediv": jnp.true_divide,
+    "matmul": jnp.matmul, "pow": jnp.power, "sqrt": jnp.sqrt, "neg": jnp.negative,
+    "not_": lambda x: not x, "invert": jnp.invert,
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +58,15 @@ class Side:
     def ping(self) -> None:
         """Answer."""
 
-    def load(self, path: str, source: Array) -> dict[str, Any]:
-        """Run the file and give the lines of its definitions."""
-        self.loaded = Loaded(path, source.value.tobytes())
+    def load(self, path: str, source: Array, equivalent: bool = False) -> dict[str, Any]:
+        """Run the file and give the lines of its definitions.
+
+        With `equivalent` its operators are replaced by jax.numpy's functions.
+        """
+        operators = None
+        if equivalent:
+            operators = equivalents.namespace(lambda v: isinstance(v, jax.Array), _OPERATORS)
+        self.loaded = Loaded(path, source.value.tobytes(), operators)
         found = vars(self.loaded.module)
         lines = {n: line for n, line in self.loaded.lines().items() if callable(found.get(n))}
         return {"lines": lines, "dependencies": self.loaded.dependencies()}

@@ -8,6 +8,7 @@ import functools
 import inspect
 import itertools
 import os
+import shutil
 import sys
 import typing
 from typing import Any
@@ -16,13 +17,18 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from . import infer
+from . import equivalents, infer
 from .inputs import Call, materialise
 from .inputs import describe as show
 from .loading import Loaded, StageError, describe, signature
 from .protocol import Array, Opaque, Record, cotangent, leaves, tree_map
 
 _LARGE = 20_000_000
+_OPERATORS = {
+    "add": torch.add, "sub": torch.sub, "mul": torch.mul, "truediv": torch.div,
+    "matmul": torch.matmul, "pow": torch.pow, "sqrt": torch.sqrt, "neg": torch.neg,
+    "not_": lambda x: not x, "invert": torch.bitwise_not,
+}  # fmt: skip
 _DOUBLE = {torch.float32: torch.float64, torch.complex64: torch.complex128}
 
 
@@ -240,12 +246,16 @@ class Side:
         if torch.cuda.is_available():
             torch.cuda.manual_seed_all(self._seed)
 
-    def load(self, path: str, source: Array) -> dict[str, Any]:
-        """Run the file and list its functions and module classes with their lines."""
+    def load(self, path: str, source: Array, equivalent: bool = False) -> dict[str, Any]:
+        """Run the file and list its functions and module classes with their lines.
+
+        With `equivalent` its operators are replaced by torch's functions.
+        """
         self.names: dict[str, Any] = {}
         self.recorded: dict[str, tuple[Any, Call, str]] = {}
         self._reseed()
-        self.loaded = Loaded(path, source.value.tobytes())
+        operators = equivalents.namespace(torch.is_tensor, _OPERATORS) if equivalent else None
+        self.loaded = Loaded(path, source.value.tobytes(), operators)
         lines = self.loaded.lines()
         found = []
         for name, value in vars(self.loaded.module).items():
@@ -613,9 +623,18 @@ class Side:
     # Running.
 
     def run(
-        self, calls: list[dict[str, Any]], cases: list[tuple[bool, int]], gradients: bool
+        self,
+        calls: list[dict[str, Any]],
+        cases: list[tuple[bool, int]],
+        gradients: bool,
+        form: str = "eager",
     ) -> list[dict[str, Any]]:
-        """For each case (train mode, number of the call): the outcome, with its reference."""
+        """For each case (train mode, number of the call): the outcome, with its reference.
+
+        With the form `compiled` the code goes through torch.compile; the reference never does.
+        """
+        if form == "compiled":
+            return self._run_compiled(calls, cases, gradients)
         outcomes = []
         for train, number in cases:
             call = Call(calls[number]["args"], calls[number]["kwargs"])
@@ -624,6 +643,28 @@ class Side:
                 outcome["reference"] = self._outcome(call, train, gradients, True)
             outcomes.append(outcome)
         return outcomes
+
+    def _run_compiled(
+        self, calls: list[dict[str, Any]], cases: list[tuple[bool, int]], gradients: bool
+    ) -> list[dict[str, Any]]:
+        torch._dynamo.reset()
+        # Inductor needs a C++ compiler on the CPU; without one the graph is captured and run as it is.
+        has_compiler = self.device.type != "cpu" or shutil.which(os.environ.get("CXX", "c++"))
+        plain = self.target
+        if isinstance(plain, torch.nn.Module):
+            self.target.compile(backend="inductor" if has_compiler else "aot_eager")
+        else:
+            backend = "inductor" if has_compiler else "aot_eager"
+            self.target = torch.compile(plain, backend=backend)
+        try:
+            return [
+                self._outcome(Call(calls[n]["args"], calls[n]["kwargs"]), train, gradients)
+                for train, n in cases
+            ]
+        finally:
+            self.target = plain
+            if isinstance(plain, torch.nn.Module):
+                plain._compiled_call_impl = None
 
     def jitter(
         self,
