@@ -11,9 +11,10 @@ import numpy as np
 
 from torchport_checks.compare import Comparison, compare
 from torchport_checks.draws import Case, redraw
-from torchport_checks.judging import SPEC, judge
+from torchport_checks.judging import SPEC, finite, judge
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
 from torchport_checks.pair import Pair
+from torchport_checks.search import search
 from torchport_checks.subject import (
     Definition,
     Form,
@@ -22,6 +23,7 @@ from torchport_checks.subject import (
     Unchecked,
     at_line,
 )
+from torchport_checks.variants import UNTRACEABLE, explain, graph_variants, variant_of
 from torchport_checks.verdicts import (
     Category,
     DefinitionVerdict,
@@ -35,16 +37,6 @@ from torchport_checks.verdicts import (
 from torchport_checks.worker.protocol import Array, Opaque, leaves
 
 _INT32 = np.iinfo(np.int32)
-# What a port raises under a trace where it needs a value that is known only when it runs.
-_UNTRACEABLE = {
-    "ConcretizationTypeError",
-    "NonConcreteBooleanIndexError",
-    "TracerArrayConversionError",
-    "TracerBoolConversionError",
-    "TracerIntegerConversionError",
-    "UnexpectedTracerError",
-    "TraceContextError",
-}
 
 
 @dataclass
@@ -123,14 +115,14 @@ def _examine(result: _Result, pair: Pair) -> None:
     _note_overflow(result, cases)
     port, form = lanes.port[0], options.forms[0]
     expected, actual = subject.run(port, form, cases)
-    if form == "compiled" and (variant := _not_compilable(port, expected, actual)):
-        result.variants.append(variant)
+    if form == "compiled" and (error := _untraceable(expected, actual)):
+        result.variants.append(variant_of(port, form, [], error=error))
         form = "eager"
         actual = subject.run_port(port, form, cases)
     compared, random = _judge(result, subject, cases, expected, actual)
     if result.ended:
         return
-    result.variants.append(_variant(port, form, _wrong(result.comparison.differences)))
+    result.variants.append(variant_of(port, form, _wrong(result.comparison.differences)))
     few = [n for n, case in enumerate(cases) if n == 0 or case.train]
     known = {(v.device, v.form) for v in result.variants}
     for lane in lanes.port:
@@ -146,7 +138,29 @@ def _examine(result: _Result, pair: Pair) -> None:
                 )
     for lane in lanes.torch[1:]:
         _examine_device(result, subject, lane, cases[0], expected[0])
+    if options.graphs:
+        variants = graph_variants(pair, subject, cases[0], expected[0])
+        known = {(v.framework, v.device, v.form) for v in result.variants}
+        result.variants += [
+            v
+            for v in variants
+            if v.graph == "rewritten" or (v.framework, v.device, v.form) not in known
+        ]
+        if told := explain(variants):
+            result.note(told)
+    if options.search and compared and not _wrong(result.comparison.differences):
+        _search(result, subject, port, form, pair)
     _conclude(result, compared, random)
+
+
+def _search(result: _Result, subject: Subject, port: Lane, form: Form, pair: Pair) -> None:
+    found = search(subject, port, form, pair.texts, subject.options.search)
+    if found.judged is None:
+        result.note(f"A search tried {found.tried} more inputs; none makes a difference.")
+        return
+    result.note(f"A search found the inputs that differ; it tried {found.tried}.")
+    result.comparison.add(found.judged.comparison)
+    result.gradients = result.gradients.joined(found.judged.gradients)
 
 
 def plan(subject: Subject) -> list[Case]:
@@ -182,7 +196,7 @@ def _judge(
         if base and (nothing := _nothing(theirs)):
             result.fail("not_run", Category.NOTHING, nothing)
             return compared, random
-        if not base and not _finite(theirs["output"]):
+        if not base and not finite(theirs["output"]):
             result.note(f"{case.label}: not compared, the original is not finite.")
             continue
         if ours["error"] is not None:
@@ -214,8 +228,8 @@ def _examine_variant(
 ) -> None:
     """Run the port in another form or on another device, and add what differs there."""
     actual = subject.run_port(lane, form, cases)
-    if variant := _not_compilable(lane, expected, actual):
-        result.variants.append(variant)
+    if form == "compiled" and (error := _untraceable(expected, actual)):
+        result.variants.append(variant_of(lane, form, [], error=error))
         return
     wrong: list[Difference] = []
     for case, theirs, ours in zip(cases, expected, actual, strict=True):
@@ -223,15 +237,14 @@ def _examine_variant(
             continue
         if ours["error"] is not None:
             error = RemoteError(ours["error"])
-            variant = _variant(lane, form, [], "fails", f"{error}", error.line)
-            result.variants.append(variant)
+            result.variants.append(variant_of(lane, form, [], error=error))
             where = f"{form}, on {lane.framework}'s {lane.device}, {case.label}"
             message = f"The port raises{at_line(error.line)} ({where}): {error}"
             result.fail("diverged", Category.PORT_ERROR, message, error.traceback)
             return
-        found = judge(subject, case, theirs, ours).comparison
-        wrong += _wrong(found.differences)
-    result.variants.append(_variant(lane, form, wrong))
+        found = judge(subject, case, theirs, ours).comparison.differences
+        wrong += [d for d in found if d.category is not Category.ILL_CONDITIONED]
+    result.variants.append(variant_of(lane, form, _wrong(wrong)))
     result.comparison.differences += [
         d.model_copy(update={"case": f"{d.case}, {form} on {lane.device}"}) for d in wrong
     ]
@@ -256,43 +269,22 @@ def _examine_device(
         )
 
 
-def _not_compilable(
-    lane: Lane, expected: Sequence[Outcome], actual: Sequence[Outcome]
-) -> Variant | None:
-    """The variant of a port that needs values under a trace; None where it can be compiled."""
+def _untraceable(expected: Sequence[Outcome], actual: Sequence[Outcome]) -> RemoteError | None:
+    """What the port raised because it needs values under a trace; None where it can be compiled."""
     for theirs, ours in zip(expected, actual, strict=True):
         if theirs["error"] is None and ours["error"] is not None:
             error = RemoteError(ours["error"])
-            if error.type in _UNTRACEABLE:
-                message = f"{error}".split("\n")[0]
-                return _variant(lane, "compiled", [], "not_compilable", message, error.line)
+            if error.type in UNTRACEABLE:
+                return error
     return None
 
 
-def _variant(
-    lane: Lane,
-    form: Form,
-    wrong: Sequence[Difference],
-    status: str = "",
-    message: str = "",
-    line: int | None = None,
-) -> Variant:
-    if wrong and not message:
-        message = f"{wrong[0].where} ({wrong[0].case}): {wrong[0].message}"
-    return Variant.model_validate(
-        {
-            "framework": lane.framework,
-            "device": lane.device,
-            "form": form,
-            "status": status or ("differs" if wrong else "equal"),
-            "message": message,
-            "line": line,
-        }
-    )
-
-
-def _wrong(differences: Sequence[Difference]) -> list[Difference]:
-    return [d for d in differences if d.category is not Category.ILL_CONDITIONED]
+def _wrong(differences: Sequence[Difference]) -> list[str]:
+    return [
+        f"{d.where} ({d.case}): {d.message}"
+        for d in differences
+        if d.category is not Category.ILL_CONDITIONED
+    ]
 
 
 def _conclude(result: _Result, compared: list[str], random: bool) -> None:
@@ -308,7 +300,7 @@ def _conclude(result: _Result, compared: list[str], random: bool) -> None:
         seen.setdefault((difference.where, difference.category), difference)
     differences = sorted(seen.values(), key=lambda d: d.where.startswith("gradient"))
     result.comparison.differences = differences
-    wrong = _wrong(differences)
+    wrong = [d for d in differences if d.category is not Category.ILL_CONDITIONED]
     if wrong:
         worst = wrong[0]
         spec = any(d.category in SPEC for d in wrong)
@@ -384,11 +376,3 @@ def _note_overflow(result: _Result, cases: Sequence[Case]) -> None:
                         "hold by default."
                     )
                     return
-
-
-def _finite(value: Any) -> bool:
-    return all(
-        bool(np.isfinite(leaf.value).all())
-        for _, leaf in leaves(value)
-        if isinstance(leaf, Array) and leaf.inexact
-    )

@@ -26,6 +26,10 @@ class CheckOptions(BaseModel):
     )
     """How the port runs: compiled whole, operation by operation, or in the form that is quicker. The
     first is run with all draws, the others with the first draw and in train mode."""
+    graphs: bool = False
+    """Run equivalent graphs of both sides too, eager and compiled: slow, torch.compile is."""
+    search: int = Field(default=0, ge=0)
+    """How many inputs a search for a counterexample may try, where all draws agree."""
     train: bool = True
     """Compare train mode too, where it is deterministic (batch statistics, running averages)."""
     gradients: bool = True

@@ -127,12 +127,18 @@ class Subject:
         return expected, ours
 
     def submit_source(
-        self, cases: Sequence[Case], *, lane: Lane | None = None, gradients: bool | None = None
+        self,
+        cases: Sequence[Case],
+        *,
+        lane: Lane | None = None,
+        form: Form = "eager",
+        gradients: bool | None = None,
     ) -> Future[Any]:
-        """The original's outcomes, as a future."""
+        """The original's outcomes, as a future; there is no reference of a compiled one."""
         return (lane or self.torch).submit(
             "run",
             timeout=self.options.timeout,
+            form=form,
             gradients=self.options.gradients if gradients is None else gradients,
             **_wire(cases),
         )
