@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
+from torchport_checks.behaviour import initial_values, sample, train
 from torchport_checks.compare import Comparison, compare
 from torchport_checks.draws import Case, redraw
 from torchport_checks.judging import SPEC, finite, judge
@@ -52,6 +54,7 @@ class _Result:
     variants: list[Variant] = field(default_factory=list[Variant])
     comparison: Comparison = field(default_factory=Comparison)
     output: str = ""
+    behavioural: Literal["passed", "failed", "not_run"] = "not_run"
     ended: bool = False
     """Whether the outcome is set, and there is nothing more to compare."""
 
@@ -118,7 +121,7 @@ def _examine(result: _Result, pair: Pair) -> None:
         result.variants.append(variant_of(port, form, [], error=error))
         form = "eager"
         actual = subject.run_port(port, form, cases)
-    compared, random = _judge(result, subject, cases, expected, actual)
+    compared, random = _judge(result, subject, port, cases, expected, actual)
     if result.ended:
         return
     result.variants.append(variant_of(port, form, _wrong(result.comparison.differences)))
@@ -149,7 +152,31 @@ def _examine(result: _Result, pair: Pair) -> None:
             result.note(told)
     if options.search and compared and not _wrong(result.comparison.differences):
         _search(result, subject, port, form, pair)
-    _conclude(result, compared, random)
+    if options.behaviour and not _wrong(result.comparison.differences) and not subject.error:
+        _behave(result, subject, port, Case(cases[0].draw, cases[0].call, train=True), random)
+    elif random:
+        result.note("Train mode is random in the original; it was not compared.")
+    _conclude(result, compared)
+
+
+def _behave(result: _Result, subject: Subject, port: Lane, case: Case, random: bool) -> None:
+    """Training steps, the distribution of what is random in train mode, and initial values."""
+    ran: list[Comparison | None] = []
+    if subject.differentiable and not random and not subject.large:
+        ran.append(train(subject, port, case))
+    if random or subject.drops:
+        ran.append(sample(subject, port, case))
+        if ran[-1] is None:
+            result.note("Train mode is random, and could not be run often enough to compare it.")
+    if subject.definition.kind == "module" and subject.differentiable and not subject.large:
+        for note in initial_values(subject, port, subject.init):
+            result.note(note)
+    done = [comparison for comparison in ran if comparison is not None]
+    for comparison in done:
+        result.comparison.differences += comparison.differences
+    if done:
+        wrong = any(_wrong(comparison.differences) for comparison in done)
+        result.behavioural = "failed" if wrong else "passed"
 
 
 def _search(result: _Result, subject: Subject, port: Lane, form: Form, pair: Pair) -> None:
@@ -175,6 +202,7 @@ def plan(subject: Subject) -> list[Case]:
 def _judge(
     result: _Result,
     subject: Subject,
+    port: Lane,
     cases: Sequence[Case],
     expected: Sequence[Outcome],
     actual: Sequence[Outcome],
@@ -206,7 +234,7 @@ def _judge(
         if theirs["random"]:
             random = True
             if base:
-                _shapes_only(result, theirs, ours)
+                _compare_random(result, subject, port, case, theirs, ours)
                 return compared, random
             continue
         judged = judge(subject, case, theirs, ours)
@@ -286,13 +314,11 @@ def _wrong(differences: Sequence[Difference]) -> list[str]:
     ]
 
 
-def _conclude(result: _Result, compared: list[str], random: bool) -> None:
+def _conclude(result: _Result, compared: list[str]) -> None:
     if result.ended:
         return
     if result.inputs is not None:
         result.inputs = result.inputs.model_copy(update={"draws": compared})
-    if random:
-        result.note("Train mode is random in the original; it was not compared.")
     # One difference per place is enough to read; the first case shows it with the plainest inputs.
     seen: dict[tuple[str, Category], Difference] = {}
     for difference in result.comparison.differences:
@@ -303,15 +329,18 @@ def _conclude(result: _Result, compared: list[str], random: bool) -> None:
     if wrong:
         worst = wrong[0]
         spec = any(d.category in SPEC for d in wrong)
-        result.stages = Stages(
-            spec="failed" if spec else "passed",
-            numeric="failed" if any(d.category not in SPEC for d in wrong) else "not_run",
-        )
+        values = any(d.category not in SPEC for d in wrong)
+        if result.behavioural == "failed":
+            result.stages = Stages(spec="passed", numeric="passed", behavioural="failed")
+        else:
+            result.stages = Stages(
+                spec="failed" if spec else "passed", numeric="failed" if values else "not_run"
+            )
         result.status, result.category = "diverged", worst.category
         more = f" ({len(wrong) - 1} more)" if len(wrong) > 1 else ""
         result.message = f"{worst.where} ({worst.case}): {worst.message}{more}"
         return
-    result.stages = Stages(spec="passed", numeric="passed")
+    result.stages = Stages(spec="passed", numeric="passed", behavioural=result.behavioural)
     if differences:
         result.category = Category.ILL_CONDITIONED
         result.note(f"{differences[0].where}: differs, but no more than rounding would make it.")
@@ -348,18 +377,27 @@ def _error_parity(result: _Result, theirs: Outcome, ours: Outcome) -> bool:
     return True
 
 
-def _shapes_only(result: _Result, theirs: Outcome, ours: Outcome) -> None:
+def _compare_random(
+    result: _Result, subject: Subject, port: Lane, case: Case, theirs: Outcome, ours: Outcome
+) -> None:
+    """Structure, shapes and dtypes of a random result, and how its values are distributed."""
     comparison = compare(theirs["output"], ours["output"])
-    spec = [d for d in comparison.differences if d.category in SPEC]
-    if spec:
-        result.comparison.differences = spec
-        _conclude(result, [], False)
+    found = [d for d in comparison.differences if d.category in SPEC]
+    sampled = None
+    if not found and subject.options.behaviour:
+        sampled = sample(subject, port, case)
+        found = sampled.differences if sampled else []
+    result.comparison.differences = found
+    if found:
+        result.behavioural = "failed" if sampled else "not_run"
+        _conclude(result, [])
+    elif sampled:
+        result.behavioural = "passed"
+        result.message = "Random: original and port draw from the same distribution"
+        _conclude(result, [f"{case.label}, random"])
     else:
-        result.fail(
-            "not_run",
-            Category.RANDOM,
-            "Random in the original; structure, shapes and dtypes match.",
-        )
+        message = "Random in the original; structure, shapes and dtypes match."
+        result.fail("not_run", Category.RANDOM, message)
         result.stages = Stages(spec="passed")
     result.ended = True
 

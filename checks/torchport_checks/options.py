@@ -33,6 +33,8 @@ class CheckOptions(BaseModel):
     train: bool = True
     """Compare train mode too, where it is deterministic (batch statistics, running averages)."""
     gradients: bool = True
+    behaviour: bool = False
+    """Train both sides for some steps, and compare the distributions of what is random."""
     seed: int = 0
     timeout: float = Field(default=120.0, gt=0)
     """Seconds for one request to a lane: a load, or all runs of one definition."""

@@ -133,6 +133,8 @@ class Stages(Model):
 
     spec: Literal["passed", "failed", "not_run"] = "not_run"
     numeric: Literal["passed", "failed", "not_run"] = "not_run"
+    behavioural: Literal["passed", "failed", "not_run"] = "not_run"
+    """Five training steps from the same start, and the distributions of what is random."""
 
 
 class Gradients(Model):
