@@ -94,10 +94,10 @@ def _logarithm(
 
 def _root_mean_square(values: Reals) -> float:
     flat = values.ravel()
-    sample = flat[:: -(-flat.size // _MOST) or 1].astype(np.float64)
+    sample = np.abs(flat[:: -(-flat.size // _MOST) or 1].astype(np.float64))
     sample = sample[np.isfinite(sample)]
-    largest = np.abs(sample).max(initial=0.0)
-    return float(largest * np.sqrt(np.mean(np.square(sample / largest)))) if largest else 0.0
+    largest = float(sample.max(initial=0.0))
+    return largest * float(np.sqrt(np.mean(np.square(sample / largest)))) if largest else 0.0
 
 
 def _shown_axes(shape: tuple[int, ...]) -> tuple[int, ...]:

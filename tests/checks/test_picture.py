@@ -18,7 +18,7 @@ ULP = 2.0**-23  # of float32 at 1
 
 def close(values: list[float], ulps: list[float]) -> tuple[Any, Any]:
     """`values`, and the same moved by so many ulp of float32 each."""
-    first = np.array(values)
+    first = np.array(values, np.float64)
     return first, first + np.array(ulps) * ULP
 
 
