@@ -337,7 +337,7 @@ def test_above_its_size_the_longest_unused_give_way(
         store.put(key, big)
     age(store, **{key: 10 - i for i, key in enumerate(keys)})
     before = store.path.stat().st_size
-    monkeypatch.setattr(store_module, "MAX_BYTES", before)
+    monkeypatch.setattr(store_module, "MAX_BYTES", 2 * before)
     store.put("k8", big)
     assert held(store, *keys) == keys
     monkeypatch.setattr(store_module, "MAX_BYTES", before // 2)
