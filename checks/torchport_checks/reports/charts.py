@@ -15,6 +15,7 @@ _WIDTH, _HEIGHT = 400, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 18, 40
 _FEWEST_BINS = 12
 _MAP = 230  # sides of the heat map, at most
+_ROW = 380  # of a single row
 _CELL = 24  # sides of a cell, at most
 
 
@@ -39,7 +40,7 @@ def histogram(picture: Picture, *, integers: bool) -> Markup:
             tag("rect", tag("title", f"{count} of 2^{k} to 2^{k + 1} ulp"), class_=kind,
                 x=x + 1, y=base - height, width=max(step - 2, 1), height=height, rx=1.5)
         )  # fmt: skip
-        if step >= 8 * len(_short(count)) or count == max(counts):
+        if step >= 6.4 * len(_short(count)) or count == max(counts):
             middle = min(max(x + step / 2, 12), _WIDTH - 12)
             parts.append(_text(_short(count), middle, base - height - 4, "count"))
     parts.append(tag("line", class_="axis", x1=_LEFT, x2=_WIDTH - _RIGHT, y1=base, y2=base))
@@ -60,7 +61,7 @@ def histogram(picture: Picture, *, integers: bool) -> Markup:
 def heat_map(picture: Picture, worst: tuple[int, ...] | None) -> Markup:
     """Where the error is, and how large relative to torch's values; a ring around the worst."""
     rows, columns = len(picture.heat), len(picture.heat[0])
-    width = min(_CELL, _MAP / columns)
+    width = min(_CELL, (_MAP if rows > 1 else _ROW) / columns)
     height = min(_CELL, _MAP / rows) if rows > 1 else max(width, 12)
     x0, y0 = (44.0 if rows > 1 else 4.0), 20.0
     right, bottom = x0 + columns * width, y0 + rows * height

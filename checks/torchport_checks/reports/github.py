@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from torchport_checks.reports import Checked, short
+from torchport_checks.reports.checked import Checked, short
 from torchport_checks.reports.problems import Problem, problems
 
 _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}

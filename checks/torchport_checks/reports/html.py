@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from torchport_checks.reports import Checked, again, indirect, lane_text, lanes_of
 from torchport_checks.reports.charts import bar, heat_map, histogram, key
+from torchport_checks.reports.checked import Checked, again, indirect, lane_text, lanes_of
 from torchport_checks.reports.markup import Markup, joined, tag
 from torchport_checks.reports.rules import rule_of
 from torchport_checks.verdicts import (
@@ -310,7 +310,7 @@ def _difference(difference: Difference) -> Markup:
         shown: list[Markup] = []
         size = math.prod(picture.shape)
         shape = f"shape {list(picture.shape)}: " if picture.shape else ""
-        caption = f"{shape}{picture.equal:,} of {count(size, 'value')} equal"
+        caption = f"{shape}{picture.equal:,} of {size:,} {'value' if size == 1 else 'values'} equal"
         if picture.nonfinite:
             caption += f", {picture.nonfinite:,} finite on one side only"
         if picture.every > 1:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from xml.etree import ElementTree as ET
 
-from torchport_checks.reports import Checked, indirect, lanes_of
+from torchport_checks.reports.checked import Checked, indirect, lanes_of
 from torchport_checks.verdicts import Category, DefinitionVerdict, Verdict
 from torchport_translators.batch import Outcome
 
@@ -38,7 +38,7 @@ def _suite(root: ET.Element, result: Checked) -> None:
     elif ported is not None and ported.outcome is Outcome.FAILED:
         _whole(suite, result, ported.problem or "", None)
     _count(suite)
-    suite.set("time", _seconds(verdict.seconds if verdict else 0.0))
+    suite.set("time", _seconds(sum(float(case.get("time", 0)) for case in suite.iter("testcase"))))
 
 
 def _properties(suite: ET.Element, verdict: Verdict, port: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from torchport_checks.reports import Checked, indirect
+from torchport_checks.reports.checked import Checked, indirect
 from torchport_checks.verdicts import Category, DefinitionVerdict, Difference, Verdict
 from torchport_translators.batch import Outcome
 from torchport_translators.findings import Finding, Severity

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from torchport_checks.reports import Checked
+from torchport_checks.reports.checked import Checked
 from torchport_checks.reports.problems import NOT_PORTED, Place, Problem, problems
 from torchport_checks.reports.rules import rule_of
 from torchport_checks.verdicts import Category

@@ -12,7 +12,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from torchport_checks.reports import Checked, indirect, lanes_of, passes
+from torchport_checks.reports.checked import Checked, indirect, lanes_of, passes
 from torchport_checks.verdicts import DefinitionVerdict, Errors, Status, Verdict
 from torchport_translators.batch import Outcome, Ported
 from torchport_translators.commands import count

@@ -1,0 +1,73 @@
+"""A pair of files and what became of it, and what all reports say of it in the same words."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchport_checks.verdicts import Category, DefinitionVerdict, LaneInfo, Verdict
+from torchport_translators.batch import Ported
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A pair of files: how it was ported, if it was, and its verdict, if it was checked."""
+
+    ported: Ported | None = None
+    verdict: Verdict | None = None
+
+    @property
+    def name(self) -> str:
+        """The source, for the reader."""
+        if self.ported is not None:
+            return self.ported.name
+        assert self.verdict is not None
+        return short(self.verdict.source)
+
+    @property
+    def port(self) -> str:
+        """The port, for the reader; empty where there is none."""
+        if self.ported is not None:
+            return str(self.ported.port) if self.ported.port else ""
+        assert self.verdict is not None
+        return short(self.verdict.port)
+
+
+def short(path: str | Path) -> str:
+    """A path relative to the current folder where it lies below it."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def indirect(definition: DefinitionVerdict) -> bool:
+    """Whether the definition can only be checked through what uses it."""
+    return definition.category is Category.NOTHING
+
+
+def passes(verdict: Verdict) -> bool:
+    """Whether nothing diverged or failed."""
+    return not verdict.error and all(
+        definition.status in ("verified", "not_run") for definition in verdict.definitions
+    )
+
+
+def lane_text(lane: LaneInfo) -> str:
+    """`jax 0.10.2 on cpu`."""
+    return f"{lane.framework} {lane.version} on {lane.device}"
+
+
+def lanes_of(verdicts: Sequence[Verdict]) -> list[str]:
+    """The lanes that took part, once each."""
+    return list(dict.fromkeys(lane_text(lane) for verdict in verdicts for lane in verdict.lanes))
+
+
+def again(verdict: Verdict, definition: DefinitionVerdict) -> str:
+    """The command that checks one definition again, from the current folder."""
+    source, port = (short(path) for path in (verdict.source, verdict.port))
+    arguments = ["torchport", "check", source, port, "--only", definition.name, "--fresh"]
+    return shlex.join(arguments) if os.name != "nt" else " ".join(f'"{a}"' for a in arguments)
