@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from torchport_checks.commands import verdict_code
-from torchport_checks.report import Checked, report
+from torchport_checks.reports.checked import Checked
+from torchport_checks.reports.terminal import plain, report
 from torchport_checks.verdicts import (
     Category,
     DefinitionVerdict,
@@ -128,6 +129,13 @@ def test_a_run_with_everything_in_it() -> None:
         Errors are relative to the size of the values; ulp: units in the last place of float32.
         """
     )
+
+
+def test_the_report_in_a_file_is_that_of_a_wide_terminal() -> None:
+    text = plain([Checked(verdict=verdict(VERIFIED, DIVERGED))], seconds=1.5)
+    assert text.startswith("a.py → a_jax.py\n")
+    assert "  ✗  shared      diverged  5.0e-01            none        0.25 s\n" in text
+    assert "\x1b" not in text
 
 
 def test_a_terminal_without_unicode_gets_ascii() -> None:

@@ -100,10 +100,14 @@ def heat_map(picture: Picture, worst: tuple[int, ...] | None) -> Markup:
         cells = [columns] if rows == 1 else [rows, columns]
         at = [worst[axis] * cells[i] // picture.shape[axis] for i, axis in enumerate(picture.axes)]
         r, c = (0, at[0]) if rows == 1 else (at[0], at[1])
-        parts.append(
+        # Inside a large cell, around a small one; the halo keeps it seen on every colour.
+        x, y = x0 + (c + 0.5) * width, y0 + (r + 0.5) * height
+        radius = 0.34 * min(width, height) if min(width, height) >= 12 else 6.0
+        parts += [
+            tag("circle", class_="halo", cx=x, cy=y, r=radius),
             tag("circle", tag("title", f"the worst, at {list(worst)}"), class_="worst",
-                cx=x0 + (c + 0.5) * width, cy=y0 + (r + 0.5) * height, r=max(width, height, 6.0) * 0.8)
-        )  # fmt: skip
+                cx=x, cy=y, r=radius),
+        ]  # fmt: skip
     # Room for the ring, and for the words of a narrow map.
     total = max(right + 16, x0 + 90)
     return tag("svg", *parts, class_="heat", viewBox=f"0 0 {total:.4g} {bottom + 14:.4g}",

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchport_checks.verdicts import Category, DefinitionVerdict, LaneInfo, Verdict
+from torchport_checks.verdicts import Category, DefinitionVerdict, Errors, LaneInfo, Verdict
 from torchport_translators.batch import Ported
+
+_SHOWN_ULP = 999
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,20 @@ def lane_text(lane: LaneInfo) -> str:
 def lanes_of(verdicts: Sequence[Verdict]) -> list[str]:
     """The lanes that took part, once each."""
     return list(dict.fromkeys(lane_text(lane) for verdict in verdicts for lane in verdict.lanes))
+
+
+def error_text(errors: Errors) -> str:
+    """`exact`, `1.2e-07 (2 ulp)`, or without ulp where those are many or there are none."""
+    if errors.abs == 0:
+        return "exact"
+    if 0 < errors.ulp <= _SHOWN_ULP:
+        return f"{errors.rel:.1e} ({max(errors.ulp, 1):.0f} ulp)"
+    return f"{errors.rel:.1e}"
+
+
+def writable(text: str) -> str:
+    """`text` without lone surrogates, which no encoding holds: names of files may have them."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def again(verdict: Verdict, definition: DefinitionVerdict) -> str:

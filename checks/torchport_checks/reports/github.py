@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from torchport_checks.reports.checked import Checked, short
+from torchport_checks.reports.checked import Checked, short, writable
 from torchport_checks.reports.problems import Problem, problems
 
 _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
@@ -13,7 +13,7 @@ _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 
 def github(results: Sequence[Checked]) -> str:
     """One `::error file=...,line=...,title=...::message` a line."""
-    return "".join(f"{_annotation(problem)}\n" for problem in problems(results))
+    return writable("".join(f"{_annotation(problem)}\n" for problem in problems(results)))
 
 
 def _annotation(problem: Problem) -> str:

@@ -7,14 +7,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from torchport_checks.reports.charts import bar, heat_map, histogram, key
-from torchport_checks.reports.checked import Checked, again, indirect, lane_text, lanes_of
+from torchport_checks.reports.checked import (
+    Checked,
+    again,
+    error_text,
+    indirect,
+    lane_text,
+    lanes_of,
+)
 from torchport_checks.reports.markup import Markup, joined, tag
 from torchport_checks.reports.rules import rule_of
 from torchport_checks.verdicts import (
     Category,
     DefinitionVerdict,
     Difference,
-    Errors,
     Gradients,
     Inputs,
     InputUsed,
@@ -27,7 +33,6 @@ from torchport_translators.commands import count
 from torchport_translators.findings import Coverage, Finding
 
 _MOST_GRADIENTS = 24
-_SHOWN_ULP = 999
 _KINDS = {"verified": "ok", "diverged": "bad", "error": "bad", "not_run": "open"}
 _WORDS = {"verified": "verified", "diverged": "diverged", "error": "failed", "not_run": "not run"}
 _MARKS = {"ok": "✓", "bad": "✗", "open": "!", "aside": "·"}
@@ -175,7 +180,9 @@ def _definition(
         tag("span", _MARKS[kind], class_="mark"),
         tag("span", definition.name, class_="name"),
         tag("span", word, class_="word"),
-        tag("span", *((_error(definition.largest), bar(definition.largest.rel)) if ran else ())),
+        tag(
+            "span", *((error_text(definition.largest), bar(definition.largest.rel)) if ran else ())
+        ),
         tag("span", *_gradient_cell(definition.gradients)),
         tag("span", *(_inputs_cell(inputs) if inputs else ())),
         tag("span", f"{definition.seconds:.2f} s", class_="quiet time"),
@@ -194,9 +201,9 @@ def _inputs_cell(inputs: Inputs) -> tuple[str, Markup]:
 def _gradient_cell(gradients: Gradients) -> tuple[str, ...]:
     match gradients.status:
         case "equal":
-            return (_error(gradients.largest), bar(gradients.largest.rel))
+            return (error_text(gradients.largest), bar(gradients.largest.rel))
         case "differ":
-            error = tag("span", _error(gradients.largest), class_="differs")
+            error = tag("span", error_text(gradients.largest), class_="differs")
             return (error, bar(gradients.largest.rel))
         case "not_compared":
             return (tag("span", "none", class_="quiet"),) if gradients.reason else ()
@@ -336,7 +343,7 @@ def _gradients(gradients: Gradients) -> Markup:
             "tr",
             tag("td", tag("code", name), class_="name"),
             tag("td", kind, class_="quiet"),
-            tag("td", _error(errors)),
+            tag("td", error_text(errors)),
             tag("td", bar(errors.rel)),
         )
         for kind, name, errors in worst[:_MOST_GRADIENTS]
@@ -377,14 +384,6 @@ def _footer(results: Sequence[Checked]) -> Iterator[Markup]:
 
 def _kind(definition: DefinitionVerdict) -> str:
     return "aside" if indirect(definition) else _KINDS[definition.status]
-
-
-def _error(errors: Errors) -> str:
-    if errors.abs == 0:
-        return "exact"
-    if math.isnan(errors.ulp) or errors.ulp > _SHOWN_ULP:
-        return f"{errors.rel:.1e}"
-    return f"{errors.rel:.1e} ({max(errors.ulp, 1):.0f} ulp)"
 
 
 def _number(value: float | str, digits: int = 9) -> str:

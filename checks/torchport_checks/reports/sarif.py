@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from torchport_checks.reports.checked import Checked
+from torchport_checks.reports.checked import Checked, writable
 from torchport_checks.reports.problems import NOT_PORTED, Place, Problem, problems
 from torchport_checks.reports.rules import rule_of
 from torchport_checks.verdicts import Category
@@ -45,7 +45,7 @@ def sarif(results: Sequence[Checked], *, root: Path, exit_code: int) -> str:
         "results": [_result(problem, rules, root) for problem in found],
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
-    return json.dumps(log, indent=2, ensure_ascii=False) + "\n"
+    return writable(json.dumps(log, indent=2, ensure_ascii=False) + "\n")
 
 
 def _rule(rule: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from torchport_checks.reports.checked import Checked, indirect, lanes_of, passes
-from torchport_checks.verdicts import DefinitionVerdict, Errors, Status, Verdict
+from torchport_checks.reports.checked import Checked, error_text, indirect, lanes_of, passes
+from torchport_checks.verdicts import DefinitionVerdict, Status, Verdict
 from torchport_translators.batch import Outcome, Ported
 from torchport_translators.commands import count
 from torchport_translators.findings import Coverage, Finding, Severity
@@ -23,7 +23,6 @@ _MAX_WIDTH = 120
 _MAX_NAME = 32
 _MAX_FINDINGS = 12
 _MAX_MESSAGE_LINES = 8
-_SHOWN_ULP = 999
 
 _STATUS: dict[Status, tuple[str, str, str, str]] = {
     # mark, the same in ASCII, word, style
@@ -139,7 +138,9 @@ def _table(verdict: Verdict, ported: Ported | None, width: int, to: Console) -> 
         table.add_row(
             *row,
             Text(word, style=style),
-            Text(_error(definition.largest) if ran else "", style="" if definition.ok else style),
+            Text(
+                error_text(definition.largest) if ran else "", style="" if definition.ok else style
+            ),
             _gradients(definition),
             Text(f"{definition.seconds:.2f} s", style="dim"),
         )
@@ -157,14 +158,6 @@ def _calls(coverage: Coverage | None) -> Text:
         return Text("-", style="dim")
     style = "" if coverage.ported == coverage.total else "yellow"
     return Text(f"{coverage.ported}/{coverage.total}", style=style)
-
-
-def _error(errors: Errors) -> str:
-    if errors.abs == 0:
-        return "exact"
-    if errors.ulp > _SHOWN_ULP:
-        return f"{errors.rel:.1e}"
-    return f"{errors.rel:.1e} ({max(errors.ulp, 1):.0f} ulp)"
 
 
 def _gradients(definition: DefinitionVerdict) -> Text:
