@@ -38,7 +38,7 @@ e2e: .venv/.installed
 	@echo "Installing torch, jax, flax and torchport into .venv (once; this takes minutes) ..."
 	$(PYTHON) -m venv .venv
 	$(PIP) --upgrade pip
-	$(PIP) --editable '.[torch,jax]'
+	$(PIP) --editable '.[torch,jax,mlx]'
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed

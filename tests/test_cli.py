@@ -420,7 +420,7 @@ def test_settings_are_read_from_the_nearest_pyproject(run: Run) -> None:
     [
         ('targte = "jax"', "[tool.torchport] has no key targte. Did you mean target? The keys are"),
         ('python = {trch = "x"}', "has no key python.trch. Did you mean python.torch?"),
-        ('python.mlx = "x"', "has no key python.mlx."),
+        ('python.tpu = "x"', "has no key python.tpu."),
         ('path = "x"', "has no key path."),
         ("timeout = 0", "timeout must be greater than 0"),
         ('timeout = "soon"', "timeout = 'soon': input should be a valid number"),

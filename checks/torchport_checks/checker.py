@@ -5,35 +5,50 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import numpy as np
-
-from torchport_checks.examine import Definition, examine
+from torchport_checks.devices import device_names
+from torchport_checks.examine import examine
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
-from torchport_checks.options import CheckOptions
-from torchport_checks.spec import read_specs
-from torchport_checks.store import VerdictStore, content_key, file_hash, project_root
+from torchport_checks.mutate import MutationScore, plant
+from torchport_checks.options import CheckOptions, Framework, Target
+from torchport_checks.pair import Lanes, Pair, target_of
+from torchport_checks.store import VerdictStore, content_key, project_root
 from torchport_checks.verdicts import Category, DefinitionVerdict, Verdict
 from torchport_checks.versions import installed, judge, version
-from torchport_checks.worker.protocol import Array
 
 Progress = Callable[[str, DefinitionVerdict | None], None]
 """Called with a definition's name when its check begins (None) and ends (its verdict)."""
 
 
-@dataclass
-class _Lanes:
-    torch: Lane
-    jax: Lane
+_TARGETS: tuple[Target, ...] = ("jax", "mlx")
 
-    def close(self) -> None:
-        self.torch.close()
-        self.jax.close()
+
+class _Worker:
+    """The lanes that check one pair at a time: torch's, and each target's."""
+
+    def __init__(self, options: CheckOptions) -> None:
+        self.torch = self._lanes("torch", options)
+        self.ports = {target: self._lanes(target, options) for target in _TARGETS}
+
+    @staticmethod
+    def _lanes(framework: Framework, options: CheckOptions) -> list[Lane]:
+        python, memory = options.python(framework), options.memory_mb
+        return [
+            Lane(framework, python, device, memory) for device in device_names(framework, options)
+        ]
+
+    def all(self) -> list[Lane]:
+        """Every lane, started or not."""
+        return [*self.torch, *(lane for lanes in self.ports.values() for lane in lanes)]
+
+    def for_target(self, target: Target) -> Lanes:
+        """The lanes that check a port for one target."""
+        return Lanes(self.torch, self.ports[target])
 
 
 class Checker:
@@ -48,16 +63,10 @@ class Checker:
     ) -> None:
         self.options = options or CheckOptions()
         self._store = store
-        self._all: list[_Lanes] = []
-        self._free: queue.LifoQueue[_Lanes] = queue.LifoQueue()
-        for _ in range(workers):
-            options = self.options
-            lanes = _Lanes(
-                Lane("torch", options.torch_python, options.torch_device, options.memory_mb),
-                Lane("jax", options.jax_python, options.jax_device, options.memory_mb),
-            )
-            self._all.append(lanes)
-            self._free.put(lanes)
+        self._all = [_Worker(self.options) for _ in range(workers)]
+        self._free: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        for worker in self._all:
+            self._free.put(worker)
         self._closing = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -74,29 +83,28 @@ class Checker:
     def close(self) -> None:
         """End the lanes; a check under way in another thread ends with an error. Idempotent."""
         with self._closing:
-            for lanes in self._all:
-                lanes.close()
+            for lane in self.lanes():
+                lane.close()
 
     def idle_lanes(self) -> list[Lane]:
         """The lanes that no check is using now, for `doctor` and benchmarks."""
         with self._free.mutex:
-            return [lane for lanes in self._free.queue for lane in (lanes.torch, lanes.jax)]
+            return [lane for worker in self._free.queue for lane in worker.all()]
 
     def restart(self) -> None:
         """End all workers, busy ones too: a check under way ends with an error; the next one starts
         new workers."""
-        for lanes in self._all:
-            for lane in (lanes.torch, lanes.jax):
-                lane.interrupt()
+        for lane in self.lanes():
+            lane.interrupt()
 
     def lanes(self) -> list[Lane]:
         """All lanes, to tell of their state."""
-        return [lane for lanes in self._all for lane in (lanes.torch, lanes.jax)]
+        return [lane for worker in self._all for lane in worker.all()]
 
-    def warm(self) -> None:
-        """Start all lanes in the background, so that the first check need not wait for them."""
-        for lanes in self._all:
-            for lane in (lanes.torch, lanes.jax):
+    def warm(self, target: Target = "jax") -> None:
+        """Start the lanes in the background, so that the first check need not wait for them."""
+        for worker in self._all:
+            for lane in worker.for_target(target).all():
                 lane.submit("ping", timeout=self.options.timeout)
 
     def check(
@@ -123,11 +131,37 @@ class Checker:
         """
         source, port = source.resolve(), port.resolve()
         texts = texts or (source.read_bytes(), port.read_bytes())
-        lanes = self._free.get()
+        worker = self._free.get()
         try:
-            return self._check(lanes, source, port, texts, definitions, progress, fresh)
+            return self._check(worker, source, port, texts, definitions, progress, fresh)
         finally:
-            self._free.put(lanes)
+            self._free.put(worker)
+
+    def mutate(
+        self,
+        source: Path,
+        port: Path,
+        *,
+        definitions: Sequence[str] | None = None,
+        limit: int = 40,
+        progress: Callable[[int, int], None] = lambda done, of: None,
+    ) -> MutationScore:
+        """Plant up to `limit` translation errors into each definition; see which are noticed.
+
+        Raises:
+            OSError: a file cannot be read.
+            RemoteError: a file cannot be imported.
+            LaneFailure: a framework is missing.
+        """
+        source, port = source.resolve(), port.resolve()
+        texts = source.read_bytes(), port.read_bytes()
+        worker = self._free.get()
+        try:
+            lanes = worker.for_target(target_of(texts[1]))
+            pair = Pair(lanes, self.options, source, port, texts)
+            return plant(pair, definitions, limit, progress)
+        finally:
+            self._free.put(worker)
 
     def stored(self, source: Path, port: Path, texts: tuple[bytes, bytes]) -> Verdict | None:
         """The stored verdict on a whole pair with these texts; nothing is run."""
@@ -142,14 +176,15 @@ class Checker:
         definitions: Sequence[str] | None,
     ) -> str:
         wanted = "all" if definitions is None else "\n".join(sorted(definitions))
+        frameworks: tuple[Framework, ...] = ("torch", target_of(texts[1]))
         return content_key(
             *texts, str(source), str(port), wanted, judge(), self.options.model_dump_json(),
-            installed(self.options.torch_python), installed(self.options.jax_python),
+            *(installed(self.options.python(framework)) for framework in frameworks),
         )  # fmt: skip
 
     def _check(
         self,
-        lanes: _Lanes,
+        worker: _Worker,
         source: Path,
         port: Path,
         texts: tuple[bytes, bytes],
@@ -163,51 +198,43 @@ class Checker:
         if store is not None and not fresh and (known := store.get(key)) is not None:
             seconds = time.perf_counter() - start
             return known.model_copy(update={"seconds": seconds})
-        pair = _Pair(lanes, self.options, source, port, texts, definitions, progress)
-        verdict = pair.check()
+        lanes = worker.for_target(target_of(texts[1]))
+        pair = Pair(lanes, self.options, source, port, texts)
+        verdict = _Check(pair, definitions, progress).run()
         verdict = verdict.model_copy(update={"seconds": time.perf_counter() - start})
         if store is not None:
             store.put(key, verdict)
         return verdict
 
 
-class _Pair:
+@dataclass
+class _Check:
     """One check of one pair."""
 
-    def __init__(
-        self,
-        lanes: _Lanes,
-        options: CheckOptions,
-        source: Path,
-        port: Path,
-        texts: tuple[bytes, bytes],
-        definitions: Sequence[str] | None,
-        progress: Progress | None,
-    ) -> None:
-        self.lanes, self.options = lanes, options
-        self.source, self.port, self.texts = source, port, texts
-        self.definitions, self.progress = definitions, progress
-        self.dependencies: dict[str, str] = {}
+    pair: Pair
+    names: Sequence[str] | None
+    progress: Progress | None
 
-    def check(self) -> Verdict:
+    def run(self) -> Verdict:
         """Load both files, examine each definition, and collect the verdicts."""
+        pair = self.pair
         try:
-            listed, lines = self._load()
+            listed, lines = pair.load()
         except (LaneFailure, RemoteError) as failure:
             return self._failed(failure)
         verdicts: list[DefinitionVerdict] = []
         # The outer definitions come last in a file, and running them shows how they call the rest.
-        for definition in reversed(list(self._paired(listed, lines))):
+        for definition in reversed(list(pair.definitions(listed, lines, self.names))):
             if isinstance(definition, DefinitionVerdict):
                 verdicts.append(definition)
                 continue
             self._report(definition.name, None)
-            verdict = examine(definition, self.lanes.torch, self.lanes.jax, self.options)
+            verdict = examine(definition, pair)
             verdicts.append(verdict)
             self._report(definition.name, verdict)
             if verdict.category in (Category.TIMEOUT, Category.MEMORY, Category.CRASH):
                 try:
-                    self._load()
+                    pair.load()
                 except (LaneFailure, RemoteError) as failure:
                     return self._failed(failure, verdicts)
         return self._verdict(verdicts)
@@ -215,69 +242,6 @@ class _Pair:
     def _report(self, name: str, verdict: DefinitionVerdict | None) -> None:
         if self.progress is not None:
             self.progress(name, verdict)
-
-    def _load(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
-        """Both files in their lanes: the source's definitions, and the port's lines."""
-        futures = [
-            lane.submit(
-                "load",
-                timeout=self.options.timeout,
-                path=str(path),
-                source=Array("uint8", np.frombuffer(text, np.uint8)),
-            )
-            for lane, path, text in zip(
-                (self.lanes.torch, self.lanes.jax),
-                (self.source, self.port),
-                self.texts,
-                strict=True,
-            )
-        ]
-        for future in futures:
-            future.exception()
-        loaded: list[dict[str, Any]] = []
-        for future, path, side in zip(
-            futures, (self.source, self.port), ("original", "port"), strict=True
-        ):
-            try:
-                loaded.append(future.result())
-            except RemoteError as error:
-                line = f":{error.line}" if error.line else ""
-                error.args = (f"The {side} cannot be imported ({path.name}{line}): {error}",)
-                raise
-        for answer in loaded:
-            for path in answer["dependencies"]:
-                self.dependencies[path] = file_hash(Path(path))
-        return loaded[0]["definitions"], loaded[1]["lines"]
-
-    def _paired(
-        self, listed: list[dict[str, Any]], lines: dict[str, int]
-    ) -> Iterator[Definition | DefinitionVerdict]:
-        specs = read_specs(self.texts[0].decode(errors="replace"))
-        wanted = None if self.definitions is None else set(self.definitions)
-        for entry in sorted(listed, key=lambda entry: entry["line"]):
-            name, kind, line = entry["name"], entry["kind"], entry["line"]
-            if wanted is not None and name not in wanted:
-                continue
-            if name in lines:
-                yield Definition(name, kind, line, lines[name], specs.get(name))
-            else:
-                yield DefinitionVerdict(
-                    name=name,
-                    kind=kind,
-                    source_line=line,
-                    status="not_run" if wanted is None else "error",
-                    category=Category.MISSING,
-                    message=f"{self.port.name} does not define {name}.",
-                )
-        for name in sorted((wanted or set()) - {entry["name"] for entry in listed}):
-            yield DefinitionVerdict(
-                name=name,
-                kind="function",
-                source_line=0,
-                status="error",
-                category=Category.MISSING,
-                message=f"{self.source.name} defines no function or module class {name}.",
-            )
 
     def _failed(
         self, failure: LaneFailure | RemoteError, verdicts: Sequence[DefinitionVerdict] = ()
@@ -289,14 +253,16 @@ class _Pair:
         return self._verdict(verdicts).model_copy(update={"error": message, "category": category})
 
     def _verdict(self, verdicts: Sequence[DefinitionVerdict]) -> Verdict:
-        infos = [lane.known_info() for lane in (self.lanes.torch, self.lanes.jax)]
+        pair = self.pair
+        infos = [lane.known_info() for lane in pair.lanes.all()]
         return Verdict(
             torchport=version(),
-            source=str(self.source),
-            port=str(self.port),
+            source=str(pair.source),
+            port=str(pair.port),
+            target=target_of(pair.texts[1]),
             lanes=[info for info in infos if info is not None],
             definitions=sorted(verdicts, key=lambda verdict: verdict.source_line),
-            dependencies=self.dependencies,
+            dependencies=pair.dependencies,
         )
 
 

@@ -61,8 +61,10 @@ def check_options(
         memory_mb=memory or configuration.memory,
         torch_python=_interpreter(configuration, configuration.python.torch),
         jax_python=_interpreter(configuration, configuration.python.jax),
-        torch_device=configuration.device.torch or "cpu",
-        jax_device=configuration.device.jax or "cpu",
+        mlx_python=_interpreter(configuration, configuration.python.mlx),
+        torch_device=configuration.device.torch or "all",
+        jax_device=configuration.device.jax or "all",
+        mlx_device=configuration.device.mlx or "all",
     )
 
 

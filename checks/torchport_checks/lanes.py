@@ -21,14 +21,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import psutil
 
+from torchport_checks.options import Framework
 from torchport_checks.verdicts import Category, LaneInfo
 from torchport_checks.worker import MARK, protocol
-
-Framework = Literal["torch", "jax"]
 
 WORKER = Path(__file__).parent / "worker" / "__main__.py"
 _START_TIMEOUT = 180.0
@@ -338,7 +337,7 @@ def _ending(framework: str, code: int | None) -> str:
 
 
 def _advice(framework: Framework) -> str:
-    packages = {"torch": "torch numpy", "jax": "jax flax"}[framework]
+    packages = {"torch": "torch numpy", "jax": "jax flax", "mlx": "mlx numpy"}[framework]
     return (
         f"Install it there (python -m pip install {packages}), or name an interpreter that has it "
         f"(python.{framework} under [tool.torchport] in pyproject.toml)."

@@ -7,17 +7,29 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Framework = Literal["torch", "jax", "mlx"]
+Target = Literal["jax", "mlx"]
+
+QUICK = ("normal", "wide", "ties")
+
 
 class CheckOptions(BaseModel):
     """What a check runs and how long it may take. Immutable; part of a stored verdict's key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    draws: tuple[Literal["normal", "wide", "ties"], ...] = Field(
-        default=("normal", "wide", "ties"), min_length=1
+    draws: tuple[str, ...] = Field(default=QUICK, min_length=1)
+    """Input values, in order, by the names that `draws.py` gives them; the first is `normal`: the
+    given or standard-normal ones."""
+    forms: tuple[Literal["either", "compiled", "eager"], ...] = Field(
+        default=("either",), min_length=1
     )
-    """Input values, in order: the given or standard-normal ones, a shifted and scaled draw, and few
-    values with zeros and ties, where kinks and boundaries show."""
+    """How the port runs: compiled whole, operation by operation, or in the form that is quicker. The
+    first is run with all draws, the others with the first draw and in train mode."""
+    graphs: bool = False
+    """Run equivalent graphs of both sides too, eager and compiled: slow, torch.compile is."""
+    search: int = Field(default=0, ge=0)
+    """How many inputs a search for a counterexample may try, where all draws agree."""
     train: bool = True
     """Compare train mode too, where it is deterministic (batch statistics, running averages)."""
     gradients: bool = True
@@ -28,5 +40,26 @@ class CheckOptions(BaseModel):
     """Resident memory of one lane, in MiB."""
     torch_python: str = sys.executable
     jax_python: str = sys.executable
+    mlx_python: str = sys.executable
     torch_device: str = "cpu"
+    """`cpu`, `cuda` or `mps`; or `all` that are found, which are then compared with each other."""
     jax_device: str = "cpu"
+    """`cpu`, `gpu` or `tpu`; or `all` that are found."""
+    mlx_device: str = "cpu"
+    """`cpu` or `gpu`; or `all` that are found."""
+
+    def python(self, framework: Framework) -> str:
+        """The interpreter that has a framework."""
+        return {
+            "torch": self.torch_python,
+            "jax": self.jax_python,
+            "mlx": self.mlx_python,
+        }[framework]
+
+    def device(self, framework: Framework) -> str:
+        """The device that a framework runs on, or `all`."""
+        return {
+            "torch": self.torch_device,
+            "jax": self.jax_device,
+            "mlx": self.mlx_device,
+        }[framework]

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA = 1
+SCHEMA = 2
 
 Status = Literal["verified", "diverged", "error", "not_run"]
 
@@ -66,7 +66,7 @@ class Model(BaseModel):
 class LaneInfo(Model):
     """One framework on one device, in one interpreter."""
 
-    framework: Literal["torch", "jax"]
+    framework: Literal["torch", "jax", "mlx"]
     version: str
     device: str
     interpreter: str
@@ -169,6 +169,16 @@ class Gradients(Model):
     parameters: dict[str, Errors] = Field(default_factory=dict[str, Errors])
     """The largest error of each, by torch's name."""
 
+    def joined(self, other: Gradients) -> Gradients:
+        """Both as one: `differ` if either does, and the larger of each error."""
+        if "not_compared" in (self.status, other.status):
+            return max(self, other, key=lambda g: (g.status != "not_compared", bool(g.reason)))
+        return Gradients(
+            status="differ" if "differ" in (self.status, other.status) else "equal",
+            inputs=_widest(self.inputs, other.inputs),
+            parameters=_widest(self.parameters, other.parameters),
+        )
+
     @property
     def largest(self) -> Errors:
         """The largest error over all gradients."""
@@ -176,6 +186,27 @@ class Gradients(Model):
         for errors in (*self.inputs.values(), *self.parameters.values()):
             largest = largest.widened(errors)
         return largest
+
+
+def _widest(one: dict[str, Errors], other: dict[str, Errors]) -> dict[str, Errors]:
+    nothing = Errors()
+    names = {**one, **other}
+    return {n: one.get(n, nothing).widened(other.get(n, nothing)) for n in names}
+
+
+class Variant(Model):
+    """How one side did on one device, in one form, as one graph, against torch's own eager run."""
+
+    framework: Literal["torch", "jax", "mlx"]
+    device: str
+    form: Literal["either", "compiled", "eager"]
+    graph: Literal["original", "rewritten"] = "original"
+    """`rewritten`: with operators replaced by the functions that they stand for."""
+    status: Literal["equal", "differs", "fails", "not_compilable"]
+    message: str = ""
+    """What differs, or why it does not run."""
+    line: int | None = None
+    """The port's line at which it fails, or at which it cannot be compiled."""
 
 
 class DefinitionVerdict(Model):
@@ -194,6 +225,7 @@ class DefinitionVerdict(Model):
     """Over outputs and buffers; gradients have their own."""
     gradients: Gradients = Gradients()
     inputs: Inputs | None = None
+    variants: list[Variant] = Field(default_factory=list[Variant])
     differences: list[Difference] = Field(default_factory=list[Difference])
     notes: list[str] = Field(default_factory=list[str])
     output: str = ""
@@ -213,7 +245,7 @@ class Verdict(Model):
     torchport: str
     source: str
     port: str
-    target: Literal["jax"] = "jax"
+    target: Literal["jax", "mlx"] = "jax"
     lanes: list[LaneInfo] = Field(default_factory=list[LaneInfo])
     definitions: list[DefinitionVerdict] = Field(default_factory=list[DefinitionVerdict])
     error: str = ""

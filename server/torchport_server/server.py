@@ -468,6 +468,7 @@ class Server(LanguageServer):
             }
             for checker in self.checks.checkers()
             for lane in checker.lanes()
+            if lane.pid is not None or lane.known_info() is not None
         ]
         status = {"busy": busy, "lanes": lanes, "last": self._last, "message": self._message}
         self.protocol.notify("torchport/status", status)

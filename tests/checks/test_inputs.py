@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from torchport_checks import Category
-from torchport_checks.worker.inputs import Call, redraw
+from torchport_checks.draws import redraw
+from torchport_checks.worker.inputs import Call
 from torchport_checks.worker.protocol import Array
 
 from .conftest import Check

@@ -29,6 +29,7 @@ class Frameworks:
 
     torch: str | None = None
     jax: str | None = None
+    mlx: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ class Configuration:
         exclude: globs of files and folders that are passed over when a folder is ported, relative to
             the pyproject.toml.
         python: the interpreter that has each framework; by default the one that runs torchport.
-        device: the device that each framework is checked on ("cpu", "cuda", "gpu").
+        device: the device that each framework is checked on ("cpu", "cuda", "gpu"); by default on
+            all that are found.
         timeout: seconds for one request to a lane.
         memory: MiB that one lane may take.
         path: the pyproject.toml; None without one.

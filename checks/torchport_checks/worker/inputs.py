@@ -1,4 +1,4 @@
-"""Input values as numpy arrays: from a spec, and drawn anew with other distributions."""
+"""Input values as numpy arrays."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .protocol import Array, Record, leaves, storage_dtype, tree_map
-
-_TIES = np.array([-2.0, -1.0, -0.5, 0.0, 0.0, 0.5, 1.0, 2.0])
+from .protocol import Array, Record, leaves, storage_dtype
 
 
 @dataclass
@@ -43,14 +41,14 @@ def tensor(
         low, high = bounds or (0, 3)
         return Array(dtype, rng.integers(int(low), int(high), shape, endpoint=True).astype(storage))
     if bounds is not None:
-        return Array(dtype, _rounded(rng.uniform(*bounds, shape), dtype))
+        return Array(dtype, rounded(rng.uniform(*bounds, shape), dtype))
     values = rng.standard_normal(shape)
     if storage.kind == "c":
         values = values + 1j * rng.standard_normal(shape)
-    return Array(dtype, _rounded(values, dtype))
+    return Array(dtype, rounded(values, dtype))
 
 
-def _rounded(values: np.ndarray, dtype: str) -> np.ndarray:
+def rounded(values: np.ndarray, dtype: str) -> np.ndarray:
     """`values` in the storage of `dtype`, exactly representable in `dtype` itself."""
     stored = np.asarray(values, dtype=storage_dtype(dtype))
     if storage_dtype(dtype) != dtype:
@@ -91,62 +89,6 @@ def materialise(value: Any, rng: np.random.Generator, lookup: Any) -> tuple[Any,
 
     built = build(value)
     return built, {path: bounds[id(leaf)] for path, leaf in leaves(built) if id(leaf) in bounds}
-
-
-def redraw(kind: str, call: Call, seed: int) -> Call:
-    """`call` with its floating-point tensors drawn anew.
-
-    `normal` leaves it as it is. `wide` draws with scale 3 and offset 1/2; `ties` draws from few
-    values with zeros among them. Tensors that look like labels or probabilities keep their values,
-    and bounded ones stay within their bounds.
-    """
-    if kind == "normal":
-        return call
-    rng = np.random.default_rng([seed, sum(kind.encode())])
-
-    def draw(array: Array, bounds: tuple[float, float] | None) -> Array:
-        values = array.value
-        if not array.inexact or values.size == 0 or _is_label(values):
-            return array
-        if bounds is not None:
-            low, high = bounds
-            if kind == "wide":
-                drawn = rng.uniform(low, high, values.shape)
-            else:
-                drawn = rng.choice([low, (low + high) / 2, high], values.shape)
-        elif kind == "wide":
-            drawn = 3 * rng.standard_normal(values.shape) + 0.5
-        else:
-            drawn = rng.choice(_TIES, values.shape)
-        return Array(array.dtype, _rounded(drawn, array.dtype))
-
-    paths = iter([path for path, _ in leaves([call.args, call.kwargs])])
-
-    def each(leaf: Any) -> Any:
-        path = next(paths)
-        return draw(leaf, call.bounds.get(path)) if isinstance(leaf, Array) else leaf
-
-    kwargs = dict(sorted(call.kwargs.items()))  # in the order in which `leaves` visits them
-    args, kwargs = tree_map(each, [call.args, _sorted(kwargs)])
-    return Call(args, kwargs, call.bounds)
-
-
-def _sorted(value: Any) -> Any:
-    """Nested dicts with their keys in the order in which `leaves` visits them."""
-    if isinstance(value, dict):
-        return {key: _sorted(value[key]) for key in sorted(value, key=str)}
-    return value
-
-
-def _is_label(values: np.ndarray) -> bool:
-    """Whether values look like labels, a mask, or probabilities, which have a meaning to keep."""
-    if not np.all(np.isfinite(values)):
-        return True
-    if values.size > 4 and np.unique(values.reshape(-1)[:4096]).size <= 2:
-        return True
-    if values.ndim and values.shape[-1] > 1 and np.all(values >= 0):
-        return bool(np.allclose(values.sum(-1), 1, atol=1e-4))
-    return False
 
 
 def describe(value: Any) -> str:

@@ -17,8 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from . import equivalents
 from .loading import Loaded, StageError, describe, signature
-from .protocol import Array, Opaque, Record, cotangent, tree_map
+from .protocol import Array, Opaque, Record, cotangent, leaves, tree_map
+
+_OPERATORS = {
+    "add": jnp.add, "sub": jnp.subtract, "mul": jnp.multiply, "truediv": jnp.true_divide,
+    "matmul": jnp.matmul, "pow": jnp.power, "sqrt": jnp.sqrt, "neg": jnp.negative,
+    "not_": lambda x: not x, "invert": jnp.invert,
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,14 +58,20 @@ class Side:
     def ping(self) -> None:
         """Answer."""
 
-    def load(self, path: str, source: Array) -> dict[str, Any]:
-        """Run the file and give the lines of its definitions."""
-        self.loaded = Loaded(path, source.value.tobytes())
+    def load(self, path: str, source: Array, equivalent: bool = False) -> dict[str, Any]:
+        """Run the file and give the lines of its definitions.
+
+        With `equivalent` its operators are replaced by jax.numpy's functions.
+        """
+        operators = None
+        if equivalent:
+            operators = equivalents.namespace(lambda v: isinstance(v, jax.Array), _OPERATORS)
+        self.loaded = Loaded(path, source.value.tobytes(), operators)
         found = vars(self.loaded.module)
         lines = {n: line for n, line in self.loaded.lines().items() if callable(found.get(n))}
         return {"lines": lines, "dependencies": self.loaded.dependencies()}
 
-    def run(
+    def prepare(
         self,
         name: str,
         init: Any,
@@ -66,42 +79,27 @@ class Side:
         weight_names: list[str],
         weights_module: str,
         parameters: list[str],
-        calls: list[dict[str, Any]],
-        cases: list[tuple[bool, int]],
-        gradients: bool,
         seed: int,
     ) -> dict[str, Any]:
-        """Construct `name`, give it `weights`, and run each case (train mode, number of the call).
+        """Construct `name` and give it `weights`.
 
-        Returns `outcomes`; or `failed`, the stage that failed, and `error`.
+        Returns `failed`, the stage that failed or None, and then the `error`.
         """
-        self.seed, self.weight_names = seed, weight_names
+        self.seed, self.weight_names, self.parameters = seed, weight_names, parameters
+        self.making = (name, init, weights, weights_module)
         # Eager JAX compiles each new operation by itself: slow once, and instant afterwards. So a
         # definition is compiled whole at first, and runs eagerly when it comes again, as one does
         # that is being edited; its next checks then compile what is new and nothing else.
         key = (str(self.loaded.path), name)
-        self.eager = key in self.checked
+        self.familiar = key in self.checked
         self.checked.add(key)
-        arguments = (name, init, weights, weights_module, parameters, calls, cases, gradients)
-        found = self._attempt(*arguments)
-        if not self.eager and any(map(_leaked, [found, *found.get("outcomes", [])])):
-            # The constructor keeps a tracer where flax does not see it, in a closure for example.
-            self.eager = True
-            found = self._attempt(*arguments)
-        return found
+        return self._make(eager=self.familiar)
 
-    def _attempt(
-        self,
-        name: str,
-        init: Any,
-        weights: dict[str, Array],
-        weights_module: str,
-        parameters: list[str],
-        calls: list[dict[str, Any]],
-        cases: list[tuple[bool, int]],
-        gradients: bool,
-    ) -> dict[str, Any]:
+    def _make(self, eager: bool) -> dict[str, Any]:
+        name, init, weights, weights_module = self.making
+        self.runners: dict[Any, _Runner] = {}
         self.places: dict[str, Any] = {}
+        self.made_eagerly = eager
         stage = "CONSTRUCTION"
         try:
             self.target = getattr(self.loaded.module, name)
@@ -111,18 +109,52 @@ class Side:
                 self._transfer(weights, weights_module)
         except BaseException as error:  # sys.exit included
             return {"failed": stage, "error": describe(error)}
-        runners: dict[bool, _Runner] = {}
+        return {"failed": None}
+
+    def run(
+        self,
+        calls: list[dict[str, Any]],
+        cases: list[tuple[bool, int]],
+        gradients: bool,
+        variant: str,
+    ) -> list[dict[str, Any]]:
+        """The outcome of each case (train mode, number of the call).
+
+        `variant` is "compiled", "eager", or "either": compiled at first, eager where that is quicker
+        or where it cannot be traced.
+        """
+        if variant == "either" and self.familiar:
+            variant = "eager"
+        outcomes = self._run(calls, cases, gradients, variant)
+        if not self.made_eagerly and any(map(_leaked, outcomes)):
+            # The constructor keeps a tracer where flax does not see it, in a closure for example.
+            made = self._make(eager=True)
+            if made["failed"]:
+                return [{"error": made["error"]} for _ in cases]
+            outcomes = self._run(calls, cases, gradients, variant)
+        return outcomes
+
+    def _run(
+        self,
+        calls: list[dict[str, Any]],
+        cases: list[tuple[bool, int]],
+        gradients: bool,
+        variant: str,
+    ) -> list[dict[str, Any]]:
         outcomes = []
         for train, number in cases:
+            args, kwargs = calls[number]["args"], calls[number]["kwargs"]
+            shapes = [(p, getattr(leaf, "shape", leaf), getattr(leaf, "dtype", None))
+                      for p, leaf in leaves([args, kwargs])]  # fmt: skip
+            key = train, gradients, variant, repr(shapes)
             try:
-                runner = runners.get(train)
+                runner = self.runners.get(key)
                 if runner is None:
-                    runner = runners[train] = _Runner(self, train, init is not None)
-                call = calls[number]
-                outcomes.append(runner.run(call["args"], call["kwargs"], parameters, gradients))
+                    runner = self.runners[key] = _Runner(self, train, variant)
+                outcomes.append(runner.run(args, kwargs, self.parameters, gradients))
             except BaseException as error:
                 outcomes.append({"error": describe(error)})
-        return {"failed": None, "outcomes": outcomes}
+        return outcomes
 
     def _construct(self, value: Any, init: dict[str, Any]) -> Any:
         """An instance of a class, or a function with the modules that it takes."""
@@ -141,7 +173,7 @@ class Side:
             return cls(*args, **kwargs, **extra())
 
         with _cheap_initialisers():
-            if self.eager:
+            if self.made_eagerly:
                 return make()
             try:
                 return nnx.jit(make)()
@@ -224,9 +256,10 @@ class _Bound(nnx.Module):
 class _Runner:
     """One mode of the target as a pure function of its variables and inputs."""
 
-    def __init__(self, side: Side, train: bool, is_module: bool) -> None:
+    def __init__(self, side: Side, train: bool, variant: str) -> None:
         self.side = side
         self.train = train
+        self.variant = variant
         self.function: Callable[..., Any] | None = None
         self.compiled: Callable[..., Any] | None = None
         self.module = side.target if isinstance(side.target, nnx.Module) else None
@@ -336,8 +369,10 @@ class _Runner:
         return module, read
 
     def _execute(self, *arguments: Any) -> Any:
-        """Compiled whole or eagerly; eagerly, too, if it cannot be traced."""
-        if not self.side.eager:
+        """Compiled whole or eagerly; eagerly, too, if either will do and it cannot be traced."""
+        if self.variant == "compiled":
+            return self.compiled(*arguments)
+        if self.variant == "either":
             try:
                 return self.compiled(*arguments)
             except Exception:

@@ -11,6 +11,9 @@ import sys
 import traceback
 import types
 from pathlib import Path
+from typing import Any
+
+from . import equivalents
 
 _BASELINE: set[str] = set()
 _FOLDERS: list[Path] = []
@@ -57,7 +60,8 @@ class Loaded:
     a like-named one is read anew.
     """
 
-    def __init__(self, path: str, source: bytes) -> None:
+    def __init__(self, path: str, source: bytes, operators: dict[str, Any] | None = None) -> None:
+        """Run the file; given `operators` (`equivalents.namespace`), as an equivalent graph."""
         self.path = Path(path)
         self.directory = self.path.parent
         self.source = source
@@ -68,7 +72,11 @@ class Loaded:
         linecache.checkcache(path)
         sys.path.insert(0, str(self.directory))
         sys.modules[self.module.__name__] = self.module
-        code = compile(source, path, "exec", dont_inherit=True)
+        tree: Any = source
+        if operators is not None:
+            tree = equivalents.rewritten(ast.parse(source, path))
+            vars(self.module).update(operators)
+        code = compile(tree, path, "exec", dont_inherit=True)
         exec(code, self.module.__dict__)
 
     def _forget(self) -> None:

@@ -8,6 +8,7 @@ import functools
 import inspect
 import itertools
 import os
+import shutil
 import sys
 import typing
 from typing import Any
@@ -16,13 +17,18 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from . import infer
-from .inputs import Call, materialise, redraw
+from . import equivalents, infer
+from .inputs import Call, materialise
 from .inputs import describe as show
 from .loading import Loaded, StageError, describe, signature
 from .protocol import Array, Opaque, Record, cotangent, leaves, tree_map
 
 _LARGE = 20_000_000
+_OPERATORS = {
+    "add": torch.add, "sub": torch.sub, "mul": torch.mul, "truediv": torch.div,
+    "matmul": torch.matmul, "pow": torch.pow, "sqrt": torch.sqrt, "neg": torch.neg,
+    "not_": lambda x: not x, "invert": torch.bitwise_not,
+}  # fmt: skip
 _DOUBLE = {torch.float32: torch.float64, torch.complex64: torch.complex128}
 
 
@@ -240,12 +246,16 @@ class Side:
         if torch.cuda.is_available():
             torch.cuda.manual_seed_all(self._seed)
 
-    def load(self, path: str, source: Array) -> dict[str, Any]:
-        """Run the file and list its functions and module classes with their lines."""
+    def load(self, path: str, source: Array, equivalent: bool = False) -> dict[str, Any]:
+        """Run the file and list its functions and module classes with their lines.
+
+        With `equivalent` its operators are replaced by torch's functions.
+        """
         self.names: dict[str, Any] = {}
         self.recorded: dict[str, tuple[Any, Call, str]] = {}
         self._reseed()
-        self.loaded = Loaded(path, source.value.tobytes())
+        operators = equivalents.namespace(torch.is_tensor, _OPERATORS) if equivalent else None
+        self.loaded = Loaded(path, source.value.tobytes(), operators)
         lines = self.loaded.lines()
         found = []
         for name, value in vars(self.loaded.module).items():
@@ -264,11 +274,12 @@ class Side:
 
     # Preparing: an instance, and inputs with which it runs.
 
-    def prepare(self, name: str, spec: Any, seed: int, draws: list[str]) -> dict[str, Any]:
+    def prepare(self, name: str, spec: Any, seed: int) -> dict[str, Any]:
         """Construct `name` and find inputs with which it runs.
 
-        Returns the constructor's arguments, the calls of all draws, the weights, and where the
-        inputs came from. `error` is set where the given inputs make the original raise.
+        Returns the constructor's arguments, the call, the weights, and where the inputs came from.
+        `error` is set where the given inputs make the original raise; `large` where one run takes
+        so long that several would teach less than they cost.
         """
         self._seed = seed
         value = self.names[name]
@@ -312,12 +323,11 @@ class Side:
             origin = "inferred"
             call = self._infer(name, value)
             error = None
-        drawn = draws[:1] if error or self._is_large(call) else draws
-        self.calls = [redraw(draw, call, seed) for draw in drawn]
         self.parameters = self._parameter_names(value)
         return {
             "init": init,
-            "calls": [{"args": c.args, "kwargs": c.kwargs} for c in self.calls],
+            "call": {"args": call.args, "kwargs": call.kwargs, "bounds": call.bounds},
+            "large": self._is_large(call),
             "parameters": [n for n, _ in call.named(self.parameters)],
             "shown": [[n, show(v), v if isinstance(v, Array) else None]
                       for n, v in call.named(self.parameters)],
@@ -330,7 +340,7 @@ class Side:
         }  # fmt: skip
 
     def _is_large(self, call: Call) -> bool:
-        """Whether one draw has to do: runs of several seconds teach less than they cost."""
+        """Whether one run takes seconds, by the numbers that it works with."""
         sizes = [v.value.size for _, v in leaves([call.args, call.kwargs]) if isinstance(v, Array)]
         if self.is_module:
             sizes += [parameter.numel() for parameter in self.target.parameters()]
@@ -612,33 +622,67 @@ class Side:
 
     # Running.
 
-    def run(self, cases: list[tuple[bool, int]], gradients: bool) -> list[dict[str, Any]]:
-        """For each case (train mode, number of the draw): the outcome, with its reference."""
+    def run(
+        self,
+        calls: list[dict[str, Any]],
+        cases: list[tuple[bool, int]],
+        gradients: bool,
+        form: str = "eager",
+    ) -> list[dict[str, Any]]:
+        """For each case (train mode, number of the call): the outcome, with its reference.
+
+        With the form `compiled` the code goes through torch.compile; the reference never does.
+        """
+        if form == "compiled":
+            return self._run_compiled(calls, cases, gradients)
         outcomes = []
-        for train, draw in cases:
-            outcome = self._outcome(self.calls[draw], train, gradients)
+        for train, number in cases:
+            call = Call(calls[number]["args"], calls[number]["kwargs"])
+            outcome = self._outcome(call, train, gradients)
             if outcome["error"] is None:
-                outcome["reference"] = self._outcome(self.calls[draw], train, gradients, True)
+                outcome["reference"] = self._outcome(call, train, gradients, True)
             outcomes.append(outcome)
         return outcomes
 
+    def _run_compiled(
+        self, calls: list[dict[str, Any]], cases: list[tuple[bool, int]], gradients: bool
+    ) -> list[dict[str, Any]]:
+        torch._dynamo.reset()
+        # Inductor needs a C++ compiler on the CPU; without one the graph is captured and run as it is.
+        has_compiler = self.device.type != "cpu" or shutil.which(os.environ.get("CXX", "c++"))
+        plain = self.target
+        if isinstance(plain, torch.nn.Module):
+            self.target.compile(backend="inductor" if has_compiler else "aot_eager")
+        else:
+            backend = "inductor" if has_compiler else "aot_eager"
+            self.target = torch.compile(plain, backend=backend)
+        try:
+            return [
+                self._outcome(Call(calls[n]["args"], calls[n]["kwargs"]), train, gradients)
+                for train, n in cases
+            ]
+        finally:
+            self.target = plain
+            if isinstance(plain, torch.nn.Module):
+                plain._compiled_call_impl = None
+
     def jitter(
         self,
-        case: tuple[bool, int],
+        call: dict[str, Any],
+        train: bool,
         gradients: bool,
         times: int,
         scale: int = -24,
         keep_round: bool = False,
     ) -> list[dict[str, Any]]:
-        """The float64 outcomes of a case with inputs and weights moved by 2^scale, `times` times.
+        """The float64 outcomes of a call with inputs and weights moved by 2^scale, `times` times.
 
         With `keep_round` numbers of few digits stay as they are: what lies on a boundary because of
         them (a clamp's bound, a tie) does so on purpose, and not within rounding.
         """
-        train, draw = case
         return [
             self._outcome(
-                self.calls[draw],
+                Call(**call),
                 train,
                 gradients,
                 True,
@@ -647,15 +691,14 @@ class Side:
             for number in range(times)
         ]
 
-    def ties(self, case: tuple[bool, int]) -> dict[str, list[str]]:
-        """The functions in a case that leave something open where elements are equal.
+    def ties(self, call: dict[str, Any], train: bool) -> dict[str, list[str]]:
+        """The functions in a call that leave something open where elements are equal.
 
         `unordered` are those in whose result equal elements may come in any order, `picking` those
         whose gradient goes to one of them.
         """
-        train, draw = case
         with _Watching() as watching:
-            self._outcome(self.calls[draw], train, False)
+            self._outcome(Call(**call), train, False)
         return {"unordered": sorted(watching.unordered), "picking": sorted(watching.picking)}
 
     def _outcome(

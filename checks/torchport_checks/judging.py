@@ -1,0 +1,221 @@
+"""One case, judged: what both sides made of the same call."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from torchport_checks.compare import Comparison, compare
+from torchport_checks.draws import Case
+from torchport_checks.subject import Outcome, Subject
+from torchport_checks.verdicts import Category, Errors, Gradients
+from torchport_checks.worker.protocol import Array, leaves
+
+NUMERIC = {Category.MISMATCH, Category.PRECISION, Category.NAN}
+SPEC = {Category.STRUCTURE, Category.SHAPE, Category.DTYPE, Category.MISSING_ERROR}
+
+_JITTERS = 4
+_KINK_SCALES = (-24, -23, -22, -21)
+_OPEN_ORDER = (
+    "{}: not compared, torch leaves open in which order {} puts equal elements, and the results "
+    "differ in it."
+)
+_SUBGRADIENT = (
+    "{}: gradients not compared, {} may give the gradient to any of the elements that are equal."
+)
+
+
+@dataclass
+class Judged:
+    """What was found in one case.
+
+    Attributes:
+        comparison: of outputs, buffers and gradients; `largest` does not count the gradients.
+        compared: whether the values could be compared.
+    """
+
+    comparison: Comparison = field(default_factory=Comparison)
+    gradients: Gradients = field(default_factory=Gradients)
+    compared: bool = True
+
+    @property
+    def wrong(self) -> bool:
+        """Whether something differs that rounding does not explain."""
+        return any(d.category is not Category.ILL_CONDITIONED for d in self.comparison.differences)
+
+
+def judge(subject: Subject, case: Case, theirs: Outcome, ours: Outcome) -> Judged:
+    """Compare what both sides gave, where neither raised.
+
+    Raises:
+        LaneFailure: the torch lane was asked for more, and does not answer.
+    """
+    return _Judging(subject, case, theirs, ours).judge()
+
+
+class _Judging:
+    def __init__(self, subject: Subject, case: Case, theirs: Outcome, ours: Outcome) -> None:
+        self.subject, self.case, self.theirs, self.ours = subject, case, theirs, ours
+        self.judged = Judged()
+        self.reference: dict[str, Any] = theirs["reference"]
+        self._jittered: list[Outcome] = []
+        self._beside: list[Outcome] = []
+
+    def judge(self) -> Judged:
+        """Outputs, buffers, then gradients."""
+        notes = self.judged.comparison.notes
+        if self.reference["error"] is not None:
+            error = self.reference["error"]
+            reason = f"{error['type']}: {error['message']}".splitlines()[0][:200]
+            notes.append(f"The original does not run in float64 ({reason}).")
+            self.reference = {}
+        for path in self.theirs["mutated"]:
+            notes.append(
+                f"The original changes its argument {path} in place, which a JAX function cannot "
+                "do: callers must use what the port returns."
+            )
+        values = self._values()
+        numeric = {d.category for d in values.differences} & NUMERIC
+        tied = self.case.draw == "ties"
+        if tied and numeric and (unordered := self._ties()["unordered"]):
+            notes.append(_OPEN_ORDER.format(self.case.label, " and ".join(unordered)))
+            self.judged.compared = False
+            return self.judged
+        self.judged.comparison.add(values)
+        spec = {d.category for d in values.differences} & SPEC
+        if self.subject.options.gradients and not spec and self._differentiable():
+            agree = all(d.category is Category.ILL_CONDITIONED for d in values.differences)
+            self._gradients(tied, agree)
+        return self.judged
+
+    def _differentiable(self) -> bool:
+        """Whether there are gradients to compare; if not, the judged gradients say why."""
+        if self.theirs["input_gradients"] is None or self.ours["input_gradients"] is None:
+            reason = self.theirs["reason"] or "the port has nothing to differentiate"
+            self.judged.gradients = Gradients(reason=reason)
+            return False
+        return True
+
+    def _values(self) -> Comparison:
+        theirs, ours, label = self.theirs, self.ours, self.case.label
+        values = compare(
+            theirs["output"],
+            ours["output"],
+            self.reference.get("output"),
+            case=label,
+            sensitivity=lambda: self._sensitivity("output"),
+        )
+        buffers: dict[str, Array] = theirs["buffers"]
+        doubled: dict[str, Array] = self.reference.get("buffers") or {}
+        for name in sorted(buffers.keys() & ours["buffers"].keys()):
+            values.add(
+                compare(
+                    buffers[name],
+                    ours["buffers"][name],
+                    doubled.get(name),
+                    where=f"{name} after the step",
+                    case=label,
+                    sensitivity=lambda name=name: [b[name] for b in self._sensitivity("buffers")],
+                )
+            )
+        return values
+
+    def _gradients(self, tied: bool, agree: bool) -> None:
+        gradients, found = self._compare_gradients(self._kinks if agree else None)
+        categories = {d.category for d in found.differences}
+        if tied and agree and categories & NUMERIC == {Category.MISMATCH}:
+            ties = self._ties()
+            if picking := sorted({*ties["unordered"], *ties["picking"]}):
+                note = _SUBGRADIENT.format(self.case.label, " and ".join(picking))
+                self.judged.comparison.notes.append(note)
+                return
+        self.judged.gradients = gradients
+        self.judged.comparison.add(found)
+
+    def _compare_gradients(
+        self, kinks: Callable[[str, str], Iterator[Any]] | None
+    ) -> tuple[Gradients, Comparison]:
+        """All gradients of the case, and what differs in them."""
+        theirs, ours = self.theirs, self.ours
+        compared = [theirs[key] for key in ("output", "input_gradients", "weight_gradients")]
+        terms = max((v.value.size for _, v in leaves(compared) if isinstance(v, Array)), default=1)
+        differences = Comparison()
+        errors: dict[str, dict[str, Errors]] = {"input_gradients": {}, "weight_gradients": {}}
+        differs = False
+        for key, largest in errors.items():
+            doubled: dict[str, Array] = self.reference.get(key) or {}
+            for name, gradient in theirs[key].items():
+                other = ours[key].get(name)
+                if other is None:
+                    continue
+                found = compare(
+                    gradient,
+                    other,
+                    doubled.get(name),
+                    where=f"gradient of {name}",
+                    case=self.case.label,
+                    sensitivity=lambda key=key, name=name: [
+                        g[name] for g in self._sensitivity(key) if g is not None
+                    ],
+                    kinks=kinks and functools.partial(kinks, key, name),
+                    terms=terms if kinks else 1,
+                )
+                differs = differs or any(
+                    d.category is not Category.ILL_CONDITIONED for d in found.differences
+                )
+                largest[name] = found.largest
+                found.largest = Errors()  # that of outputs is kept apart from that of gradients
+                differences.add(found)
+        gradients = Gradients(
+            status="differ" if differs else "equal",
+            inputs=errors["input_gradients"],
+            parameters=errors["weight_gradients"],
+        )
+        return gradients, differences
+
+    def _jitter(self, gradients: bool, **how: Any) -> list[Outcome]:
+        """The original's float64 outcomes with inputs and weights moved."""
+        return self.subject.torch.request(
+            "jitter",
+            timeout=self.subject.options.timeout,
+            call=self.case.wire(),
+            train=self.case.train,
+            gradients=gradients,
+            times=_JITTERS,
+            **how,
+        )
+
+    def _sensitivity(self, key: str) -> Sequence[Any]:
+        if not self._jittered:
+            outcomes = self._jitter(self.subject.options.gradients)
+            self._jittered.extend(o for o in outcomes if o["error"] is None)
+        return [outcome[key] for outcome in self._jittered]
+
+    def _kinks(self, key: str, name: str) -> Iterator[Any]:
+        for number in range(len(_KINK_SCALES) * _JITTERS):
+            if number == len(self._beside):
+                scale = _KINK_SCALES[number // _JITTERS]
+                self._beside.extend(self._jitter(True, scale=scale, keep_round=True))
+            if self._beside[number]["error"] is None and self._beside[number][key] is not None:
+                yield self._beside[number][key][name]
+
+    def _ties(self) -> dict[str, list[str]]:
+        return self.subject.torch.request(
+            "ties",
+            timeout=self.subject.options.timeout,
+            call=self.case.wire(),
+            train=self.case.train,
+        )
+
+
+def finite(value: Any) -> bool:
+    """Whether all floating-point numbers of a result are."""
+    return all(
+        bool(np.isfinite(leaf.value).all())
+        for _, leaf in leaves(value)
+        if isinstance(leaf, Array) and leaf.inexact
+    )
