@@ -19,6 +19,7 @@ from torchport_checks.verdicts import (
     Gradients,
     LaneInfo,
     Stages,
+    Variant,
     Verdict,
 )
 from torchport_translators.batch import Outcome, Ported
@@ -164,6 +165,19 @@ def test_a_terminal_without_unicode_gets_ascii() -> None:
 )
 def test_the_sum_claims_what_the_verdicts_say(verdicts: list[Verdict], says: str) -> None:
     assert says in shown(*(Checked(verdict=item) for item in verdicts)).splitlines()
+
+
+def test_a_port_that_cannot_be_compiled_is_told_of_though_it_is_verified() -> None:
+    variant = Variant(
+        framework="jax",
+        device="cpu",
+        form="compiled",
+        status="not_compilable",
+        line=9,
+        message="Why.",
+    )
+    text = shown(Checked(verdict=verdict(VERIFIED.model_copy(update={"variants": [variant]}))))
+    assert "  soft: jax on cpu, compiled: cannot be compiled (line 9): Why.\n" in text
 
 
 def test_the_same_reason_is_given_once() -> None:

@@ -41,6 +41,7 @@ from torchport_checks.verdicts import (
     InputUsed,
     LaneInfo,
     Stages,
+    Variant,
     Verdict,
 )
 from torchport_translators._version import __version__
@@ -110,6 +111,11 @@ DEFINITIONS = [
             call=[InputUsed(name="x", text="f32[4, 6]", shape=(4, 6), dtype="float32")],
             draws=["normal", "ties"],
         ),
+        variants=[
+            Variant(framework="jax", device="cpu", form="eager", status="equal"),
+            Variant(framework="jax", device="cpu", form="compiled", status="not_compilable",
+                    message="TracerBoolConversionError", line=11),
+        ],
         seconds=0.5,
     ),
     definition(
@@ -228,6 +234,7 @@ def test_sarif_is_whole() -> None:
             assert physical.get("region", {"startLine": 1})["startLine"] >= 1
     levels = [(r["ruleId"], r["level"]) for r in run["results"]]
     assert levels == [
+        ("not-compilable", "warning"),
         ("MISMATCH", "error"),
         ("NAN", "error"),
         ("ILL_CONDITIONED", "note"),
@@ -241,7 +248,7 @@ def test_sarif_is_whole() -> None:
     uris = [unquote(r["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]) for r in run["results"]]  # fmt: skip
     # In the port where there is one: that is what is to be mended.
     assert uris == [
-        *["src/a_jax.py"] * 5, "src/a b.py", "file:///elsewhere/b.py", "c.py", "d.py"
+        *["src/a_jax.py"] * 6, "src/a b.py", "file:///elsewhere/b.py", "c.py", "d.py"
     ]  # fmt: skip
 
 
@@ -293,19 +300,23 @@ def test_annotations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "cwd", lambda: ROOT)
     lines = github(RUN).splitlines()
     assert lines[0] == (
+        "::warning file=src/a_jax.py,line=11,title=torchport%3A not-compilable::good: jax on cpu, "
+        "compiled: cannot be compiled (line 11): TracerBoolConversionError"
+    )
+    assert lines[1] == (
         "::error file=src/a_jax.py,line=13,title=torchport%3A MISMATCH::"
         "wrong: output['logits'] (eval, normal): 19 of 24 values differ"
     )
-    assert lines[2].startswith(
+    assert lines[3].startswith(
         "::notice file=src/a_jax.py,line=18,title=torchport%3A ILL_CONDITIONED::"
     )
     assert (
-        lines[5] == "::warning file=src/a b.py,line=29,title=torchport%3A MISSING::absent: No such."
+        lines[6] == "::warning file=src/a b.py,line=29,title=torchport%3A MISSING::absent: No such."
     )
-    assert lines[7].startswith("::error file=c.py,line=5,endLine=5,col=12,endColumn=")
-    assert len(lines) == 9  # a message of several lines is one
-    assert "100%25" in lines[3]
-    assert "%0A" in lines[3]
+    assert lines[8].startswith("::error file=c.py,line=5,endLine=5,col=12,endColumn=")
+    assert len(lines) == 10  # a message of several lines is one
+    assert "100%25" in lines[4]
+    assert "%0A" in lines[4]
 
 
 # The page
@@ -359,7 +370,7 @@ def test_the_page_has_every_definition_and_what_is_known_of_it() -> None:
     for text in (
         "2 of 6 verified", "2 definitions diverged or failed", "2 files could not be checked",
         "torch 2.13.0 on cpu", "1.0e-07 (2 ulp)", "3.0e-07 (5 ulp)", "x = f32[4, 6]", "width = 8", "get_inputs()",
-        "normal", "ties", "output['logits']", "1.004", "float64 reference", "0.002", "gradient of x", "-inf",
+        "ran in 2 ways, 1 not equal", "cannot be compiled (line 11)", "normal", "ties", "output['logits']", "1.004", "float64 reference", "0.002", "gradient of x", "-inf",
         "shape [4, 6]: 4 of 24 values equal, 1 finite on one side only", "fc.weight", "A note.",
         "The port cannot be imported", "d.py is not text.", "torch.distributed.all_reduce has no rule",
     ):  # fmt: skip

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torchport_checks.verdicts import Category, DefinitionVerdict, Errors, LaneInfo, Verdict
+from torchport_checks.verdicts import (
+    Category,
+    DefinitionVerdict,
+    Errors,
+    LaneInfo,
+    Variant,
+    Verdict,
+)
 from torchport_translators.batch import Ported
 
 _SHOWN_ULP = 999
@@ -61,6 +68,37 @@ def passes(verdict: Verdict) -> bool:
 def lane_text(lane: LaneInfo) -> str:
     """`jax 0.10.2 on cpu`."""
     return f"{lane.framework} {lane.version} on {lane.device}"
+
+
+_VARIANT = {
+    "equal": "equal",
+    "differs": "differs",
+    "fails": "fails",
+    "not_compilable": "cannot be compiled",
+}
+
+
+def variant_name(variant: Variant) -> str:
+    """`jax on cpu, compiled, rewritten`."""
+    form = {"either": "", "compiled": ", compiled", "eager": ", eager"}[variant.form]
+    rewritten = ", rewritten" if variant.graph == "rewritten" else ""
+    return f"{variant.framework} on {variant.device}{form}{rewritten}"
+
+
+def variant_text(variant: Variant) -> str:
+    """`jax on cpu, compiled: cannot be compiled: ...`."""
+    parts = (variant_name(variant), variant_status(variant), variant.message)
+    return ": ".join(filter(None, parts))
+
+
+def variant_status(variant: Variant) -> str:
+    """`cannot be compiled (line 12)`."""
+    return _VARIANT[variant.status] + (f" (line {variant.line})" if variant.line else "")
+
+
+def odd_variants(definition: DefinitionVerdict) -> list[Variant]:
+    """The ways to run it that do not give what torch gives."""
+    return [variant for variant in definition.variants if variant.status != "equal"]
 
 
 def lanes_of(verdicts: Sequence[Verdict]) -> list[str]:

@@ -14,6 +14,9 @@ from torchport_checks.reports.checked import (
     indirect,
     lane_text,
     lanes_of,
+    odd_variants,
+    variant_name,
+    variant_status,
 )
 from torchport_checks.reports.markup import Markup, joined, tag
 from torchport_checks.reports.rules import rule_of
@@ -36,6 +39,7 @@ _MOST_GRADIENTS = 24
 _KINDS = {"verified": "ok", "diverged": "bad", "error": "bad", "not_run": "open"}
 _WORDS = {"verified": "verified", "diverged": "diverged", "error": "failed", "not_run": "not run"}
 _MARKS = {"ok": "✓", "bad": "✗", "open": "!", "aside": "·"}
+_SEVERITIES = {"equal": "", "differs": "error", "fails": "error", "not_compilable": "warning"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _COLUMNS = ("", "definition", "verdict", "largest error", "gradients", "inputs", "time")
 
@@ -235,6 +239,8 @@ def _body(verdict: Verdict, result: Checked, definition: DefinitionVerdict) -> I
     facts.append(("check again", tag("code", again(verdict, definition), class_="command")))
     rows = (part for name, value in facts for part in (tag("dt", name), tag("dd", value)))
     yield tag("dl", *rows)
+    if definition.variants:
+        yield _variants(definition)
     if definition.gradients.inputs or definition.gradients.parameters:
         yield _gradients(definition.gradients)
     yield from _notes(definition.notes)
@@ -252,7 +258,11 @@ def _calls(result: Checked, name: str) -> Coverage | None:
 
 def _stages(stages: Stages) -> Markup:
     words = {"passed": "passed", "failed": "failed", "not_run": "not run"}
-    names = {"spec": "structure, shapes, dtypes", "numeric": "values and gradients"}
+    names = {
+        "spec": "structure, shapes, dtypes",
+        "numeric": "values and gradients",
+        "behavioural": "training steps",
+    }
     values: dict[str, str] = stages.model_dump()
     return joined(
         *(
@@ -332,6 +342,22 @@ def _difference(difference: Difference) -> Markup:
         parts.append(figure)
     kind = "mild" if difference.category is Category.ILL_CONDITIONED else ""
     return tag("article", *parts, class_=f"difference {kind}".strip())
+
+
+def _variants(definition: DefinitionVerdict) -> Markup:
+    odd = len(odd_variants(definition))
+    rows = [
+        tag(
+            "tr",
+            tag("td", variant_name(variant)),
+            tag("td", variant_status(variant), class_=f"severity {_SEVERITIES[variant.status]}"),
+            tag("td", variant.message),
+        )
+        for variant in definition.variants
+    ]
+    told = f"{odd} not equal" if odd else "all equal"
+    title = tag("summary", f"ran in {count(len(rows), 'way')}, {told}")
+    return tag("details", title, tag("table", tag("tbody", *rows)), class_="more", open=odd > 0)
 
 
 def _gradients(gradients: Gradients) -> Markup:

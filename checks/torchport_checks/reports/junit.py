@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from xml.etree import ElementTree as ET
 
-from torchport_checks.reports.checked import Checked, indirect, lanes_of
+from torchport_checks.reports.checked import Checked, indirect, lanes_of, odd_variants, variant_text
 from torchport_checks.verdicts import Category, DefinitionVerdict, Verdict
 from torchport_translators.batch import Outcome
 
@@ -65,7 +65,8 @@ def _case(suite: ET.Element, result: Checked, definition: DefinitionVerdict) -> 
             _add(case, "skipped", None, message=why)
         case "verified":
             pass
-    out = "\n".join([*definition.notes, definition.output]).strip()
+    variants = map(variant_text, odd_variants(definition))
+    out = "\n".join([*variants, *definition.notes, definition.output]).strip()
     if out:
         _add(case, "system-out", out)
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from torchport_checks.reports.checked import Checked, indirect
+from torchport_checks.reports.checked import (
+    Checked,
+    indirect,
+)
 from torchport_checks.verdicts import Category, DefinitionVerdict, Difference, Verdict
 from torchport_translators.batch import Outcome
 from torchport_translators.findings import Finding, Severity
@@ -15,6 +18,16 @@ from torchport_translators.findings import Finding, Severity
 Level = Literal["error", "warning", "note"]
 
 NOT_PORTED = "not-ported"
+NOT_COMPILABLE = "not-compilable"
+VARIANT = "variant-differs"
+OWN_RULES = {
+    NOT_PORTED: "The file could not be read, translated or written.",
+    NOT_COMPILABLE: "The port works eagerly and cannot be compiled: it needs a value that is known only "
+    "when it runs. Use jax.numpy.where, jax.lax.cond or a static argument.",
+    VARIANT: "The port agrees with torch, but not on every device, compiled, or with its operators "
+    "written as functions: look at what this way of running it changes.",
+}
+"""Rules that are neither a category nor the code of a finding, with their help."""
 _LEVELS: dict[Severity, Level] = {
     Severity.ERROR: "error",
     Severity.WARNING: "warning",
@@ -35,7 +48,7 @@ class Problem:
     """Something that a reader of the code should see on its line.
 
     Attributes:
-        rule: a `Category`, the code of a finding, or `NOT_PORTED`.
+        rule: a `Category`, the code of a finding, or one of `OWN_RULES`.
         place: where it is to be mended: in the port, if it is one of values.
         related: other places, and what each is.
         identity: what tells it from the other problems of a run, and stays when lines move.
@@ -90,6 +103,8 @@ def _of_verdict(verdict: Verdict) -> Iterator[Problem]:
         related = ((Place(port), "the port"),)
         yield Problem("error", category.value, verdict.error, Place(source), related, ())
     for definition in verdict.definitions:
+        if definition.ok:
+            yield from _variants(verdict, definition)
         if definition.differences:
             for difference in definition.differences:
                 yield _difference(verdict, definition, difference)
@@ -101,6 +116,19 @@ def _of_verdict(verdict: Verdict) -> Iterator[Problem]:
             yield Problem(
                 level, category.value, message, place, related, (definition.name, definition.status)
             )
+
+
+def _variants(verdict: Verdict, definition: DefinitionVerdict) -> Iterator[Problem]:
+    place, related = _places(verdict, definition)
+    for variant in odd_variants(definition):
+        yield Problem(
+            "warning",
+            NOT_COMPILABLE if variant.status == "not_compilable" else VARIANT,
+            f"{definition.name}: {variant_text(variant)}",
+            Place(Path(verdict.port), variant.line) if variant.line else place,
+            related,
+            (definition.name, variant_name(variant)),
+        )
 
 
 def _difference(verdict: Verdict, definition: DefinitionVerdict, difference: Difference) -> Problem:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from torchport_checks.reports.checked import Checked, writable
-from torchport_checks.reports.problems import NOT_PORTED, Place, Problem, problems
+from torchport_checks.reports.problems import OWN_RULES, Place, Problem, problems
 from torchport_checks.reports.rules import rule_of
 from torchport_checks.verdicts import Category
 from torchport_translators._version import __version__
@@ -51,9 +51,9 @@ def sarif(results: Sequence[Checked], *, root: Path, exit_code: int) -> str:
 def _rule(rule: str) -> dict[str, Any]:
     if rule in CODES:
         return {"id": rule, "shortDescription": {"text": rule}, "help": {"text": CODES[rule][1]}}
-    if rule == NOT_PORTED:
-        text = "The file could not be read, translated or written."
-        return {"id": rule, "shortDescription": {"text": text}, "help": {"text": text}}
+    if rule in OWN_RULES:
+        text = OWN_RULES[rule]
+        return {"id": rule, "shortDescription": {"text": rule}, "help": {"text": text}}
     name, meaning, advice = rule_of(Category(rule))
     return {
         "id": rule,

@@ -12,7 +12,15 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from torchport_checks.reports.checked import Checked, error_text, indirect, lanes_of, passes
+from torchport_checks.reports.checked import (
+    Checked,
+    error_text,
+    indirect,
+    lanes_of,
+    odd_variants,
+    passes,
+    variant_text,
+)
 from torchport_checks.verdicts import DefinitionVerdict, Status, Verdict
 from torchport_translators.batch import Outcome, Ported
 from torchport_translators.commands import count
@@ -105,6 +113,10 @@ def _file(result: Checked, to: Console, width: int) -> Iterator[RenderableType]:
                 before = told.setdefault(definition.message, definition.name)
                 yield ""
                 yield _indented(_failure(definition, result, before, to))
+        for definition in verdict.definitions:
+            for variant in odd_variants(definition) if definition.ok else ():
+                text = f"{definition.name}: {variant_text(variant)}"
+                yield _indented(_message(text, "yellow"))
         for definition in filter(indirect, verdict.definitions):
             yield _indented(Text(f"{definition.name}: {definition.message}", style="dim"))
         for note in verdict.notes:
