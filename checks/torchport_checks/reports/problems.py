@@ -10,6 +10,9 @@ from typing import Literal
 from torchport_checks.reports.checked import (
     Checked,
     indirect,
+    odd_variants,
+    variant_name,
+    variant_text,
 )
 from torchport_checks.verdicts import Category, DefinitionVerdict, Difference, Verdict
 from torchport_translators.batch import Outcome
