@@ -53,7 +53,7 @@ _SECRETS = (
 _SOCKETS = (
     "run/user", "run/dbus", "run/docker.sock", "run/docker", "run/containerd", "run/podman",
     "run/crio", "run/snapd.socket", "run/systemd/private", "tmp/ssh-*", "tmp/tmux-*",
-    "tmp/vscode-*", "tmp/.X11-unix",
+    "tmp/vscode-*.sock", "tmp/.X11-unix",
 )  # fmt: skip
 
 
@@ -89,13 +89,14 @@ def available() -> tuple[Containment, ...]:
 
     Found out by running each, some milliseconds, once in a process.
     """
-    for containment in _forms():
+    for containment in forms():
         if containment.works():
             return (containment, PROCESS_GROUP)
     return (PROCESS_GROUP,)
 
 
-def _forms() -> Iterator[Containment]:
+def forms() -> Iterator[Containment]:
+    """The forms for which this machine has the program, the strongest first, working or not."""
     if shutil.which("bwrap"):
         # Inside a container the old /proc may have to do: parts of it are covered, and the system
         # then refuses a new one.
@@ -220,11 +221,26 @@ def descendants(root: int) -> list[int]:
     # psutil would read every process of the machine for this, several times a second.
     family = [root]
     for parent in family:
-        with contextlib.suppress(OSError):
-            for thread in Path(f"/proc/{parent}/task").iterdir():
-                with contextlib.suppress(OSError):  # it may end while this reads
-                    family += [int(pid) for pid in (thread / "children").read_text().split()]
+        family += _children(parent)
     return family[1:]
+
+
+def _children(parent: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{parent}/task").iterdir():
+            with contextlib.suppress(OSError):  # it may end while this reads
+                found += [int(pid) for pid in (thread / "children").read_text().split()]
+    return found
+
+
+def end_namespace(root: int) -> None:
+    """SIGKILL the first process of the namespace that `root` made.
+
+    The system then ends all others in it and forks no more, however fast they fork.
+    """
+    for pid in _children(root):
+        _send(pid, signal.SIGKILL)
 
 
 def end_descendants(root: int) -> None:

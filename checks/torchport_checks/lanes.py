@@ -35,6 +35,7 @@ from torchport_checks.containment import (
     available,
     descendants,
     end_descendants,
+    end_namespace,
 )
 from torchport_checks.verdicts import Category, LaneInfo
 from torchport_checks.worker import MARK, protocol
@@ -122,6 +123,7 @@ class _Process:
     popen: subprocess.Popen[bytes]
     """The first of the lane's processes; on Linux the worker is below it."""
     scratch: Scratch
+    namespaced: bool
     memory_bytes: int
     disk_bytes: int
     selector: selectors.BaseSelector
@@ -196,10 +198,14 @@ class _Process:
 
     def end(self) -> None:
         """SIGKILL all its processes; from any thread."""
-        if self.popen.returncode is None:
+        if self.popen.returncode is not None:
+            return
+        if self.namespaced:
+            end_namespace(self.popen.pid)
+        else:
             end_descendants(self.popen.pid)
             if sys.platform != "linux":
-                self.popen.kill()
+                self.popen.kill()  # elsewhere the first process is the worker
 
     def close(self) -> None:
         """End the process with all it started, and remove its directory."""
@@ -251,12 +257,12 @@ class Lane:
         memory_mb: int = 8192,
         *,
         disk_mb: int = 1024,
-        containment: Setting = "auto",
+        containment: Setting | Containment = "auto",
     ) -> None:
         self.framework: Framework = framework
         self.interpreter = interpreter
         self.device = device
-        self._setting: Setting = containment
+        self._wanted = containment
         self._forms: tuple[Containment, ...] = ()
         self._disk = disk_mb * 2**20
         total = psutil.virtual_memory().total
@@ -360,9 +366,11 @@ class Lane:
         return LaneFailure(Category.CRASH, f"The {self.framework} lane is closed.")
 
     def _start(self) -> _Process:
-        if not self._forms:
+        if isinstance(self._wanted, Containment):
+            self._forms = self._forms or (self._wanted, PROCESS_GROUP)
+        elif not self._forms:
             # `any` runs no code but asks for devices; a TPU's runtime asks the network for its own.
-            plain = self._setting == "off" or self.device in ("any", "tpu")
+            plain = self._wanted == "off" or self.device in ("any", "tpu")
             self._forms = (PROCESS_GROUP,) if plain else available()
         while True:
             with self._lock:
@@ -413,7 +421,8 @@ class Lane:
             selector.register(stream, selectors.EVENT_READ)
         assert popen.stdin is not None
         os.set_blocking(popen.stdin.fileno(), False)
-        return _Process(popen, scratch, self._memory, self._disk, selector)
+        namespaced = containment is not PROCESS_GROUP
+        return _Process(popen, scratch, namespaced, self._memory, self._disk, selector)
 
     def _exchange(self, process: _Process, message: Any, timeout: float) -> dict[str, Any]:
         """Write `message` (None when the worker starts) and read one answer.
