@@ -37,9 +37,15 @@ class _Worker:
 
     @staticmethod
     def _lanes(framework: Framework, options: CheckOptions) -> list[Lane]:
-        python, memory = options.python(framework), options.memory_mb
         return [
-            Lane(framework, python, device, memory) for device in device_names(framework, options)
+            Lane(
+                framework,
+                options.python(framework),
+                device,
+                options.memory_mb,
+                containment=options.containment,
+            )
+            for device in device_names(framework, options)
         ]
 
     def all(self) -> list[Lane]:

@@ -38,6 +38,8 @@ class CheckOptions(BaseModel):
     seed: int = 0
     timeout: float = Field(default=120.0, gt=0)
     """Seconds for one request to a lane: a load, or all runs of one definition."""
+    containment: Literal["auto", "off"] = "auto"
+    """What keeps the code from the rest of the machine: the strongest that works here, or none."""
     memory_mb: int = Field(default=8192, gt=0)
     """Resident memory of one lane, in MiB."""
     torch_python: str = sys.executable

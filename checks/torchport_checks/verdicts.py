@@ -70,6 +70,9 @@ class LaneInfo(Model):
     version: str
     device: str
     interpreter: str
+    containment: str = ""
+    """What kept the code from the rest of the machine: `bubblewrap`, `namespaces` (no network, no
+    other processes), or `process group`. Empty where no code was run."""
 
 
 class Errors(Model):
