@@ -164,9 +164,7 @@ def _defined(code: str) -> set[str]:
     return names
 
 
-def run(
-    checker: Checker, records: Sequence[Record], side: str, folder: Path
-) -> Iterator[Outcome]:
+def run(checker: Checker, records: Sequence[Record], side: str, folder: Path) -> Iterator[Outcome]:
     """Check one side of records that share a pair of files."""
     target = records[0].target
     source, port = folder / "model.py", folder / f"model_{target}.py"
