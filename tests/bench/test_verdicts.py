@@ -24,6 +24,17 @@ def _benchmark() -> ModuleType:
 verdicts = _benchmark()
 RECORDS = verdicts.load()
 SAMPLE = [r for r in RECORDS if r.split == "tuning" and r.target == "jax"][:20]
+MISSED = {"nan_to_zero": "no draw of the checker holds NaN or infinity"}
+SAMPLED = [
+    pytest.param(
+        record,
+        id=record.name,
+        marks=[pytest.mark.xfail(reason=MISSED[record.name], strict=True)]
+        if record.name in MISSED
+        else [],
+    )
+    for record in SAMPLE
+]
 
 
 def test_every_third_family_is_for_tuning() -> None:
@@ -70,7 +81,7 @@ def outcomes() -> dict[tuple[str, str], object]:
     return {(o.name, o.side): o for o in verdicts.judge(SAMPLE)}
 
 
-@pytest.mark.parametrize("record", SAMPLE, ids=[r.name for r in SAMPLE])
+@pytest.mark.parametrize("record", SAMPLED)
 def test_the_wrong_port_is_found_and_the_right_one_verified(
     record: object, outcomes: dict[tuple[str, str], object]
 ) -> None:
