@@ -68,7 +68,9 @@ def without_inputs(source: str) -> str:
 
 def empty_port(source: str) -> str:
     """A port that defines every name and computes nothing: inputs are found before it is run."""
-    names = [n.name for n in ast.parse(source).body if isinstance(n, ast.ClassDef | ast.FunctionDef)]
+    names = [
+        n.name for n in ast.parse(source).body if isinstance(n, ast.ClassDef | ast.FunctionDef)
+    ]
     return "".join(f"def {name}(*args, **kwargs):\n    return None\n" for name in names)
 
 

@@ -1,0 +1,278 @@
+"""Other candidates for one that torch rejects, from what it said.
+
+No message is matched as a whole: its words say what kind of thing is wrong (types, a rank, an index
+out of range, something too small), and of its numbers one is a size that the candidate has and
+another is what the size should be. Which is which is left to torch, that is asked again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from .candidate import Candidate, Drawn
+from .watch import Failure
+
+SHAPES = {0: (), 1: (8,), 2: (4, 8), 3: (2, 5, 8), 4: (2, 3, 6, 8), 5: (2, 3, 4, 6, 8)}
+"""Shapes by rank, where nothing is known but the rank. All sizes differ within a shape."""
+
+_MOST = 48
+_LARGEST = 2**22  # elements of one tensor
+_NUMBER = re.compile(r"(?<![\w.])(\d+)(?![\w.]*\w)")
+_RANK = re.compile(r"(\d)-?[Dd]\b")
+_ABOUT_RANK = re.compile(
+    r"dim|unpack|subscripts|indices for tensor|\d-?[dD]\b|axes|axis|\bndim|shape '|scalar|permute"
+)
+_ABOUT_TYPE = re.compile(
+    r"dtype|type|scalar|integer|integral|boolean|\bbool\b|Long|Float|not implemented for|as an index"
+    r"|used as indices|Half|Class"
+)
+_ABOUT_RANGE = re.compile(
+    r"out of (range|bounds)|Class values|index|Target|must be (in|non-neg)|divisor"
+)
+_ABOUT_SMALL = re.compile(
+    r"[Kk]ernel size|too small|smaller than|less than|at least|greater than|empty|non-zero|positive"
+    r"|more than 1 value|out of range|out of bounds"
+)
+
+
+def repaired(candidate: Candidate, failure: Failure) -> list[Candidate]:
+    """Candidates that differ from one that failed in what the failure is about, likeliest first."""
+    message = failure.message
+    kinds = [_compared(candidate, failure)]
+    if _ABOUT_TYPE.search(message):
+        kinds.append(_types(candidate, failure))
+    if _ABOUT_RANGE.search(message):
+        kinds.append(_ranges(candidate, failure))
+    if _ABOUT_RANK.search(message):
+        kinds.append(_ranks(candidate, failure))
+    kinds.append(_numbers(candidate, failure))
+    if _ABOUT_SMALL.search(message):
+        kinds.append(_larger(candidate, failure))
+    kinds.append(_plain(candidate, failure))
+    unique: dict[str, Candidate] = {}
+    for variation in itertools.chain(*kinds):
+        if all(_count(drawn.shape) <= _LARGEST for drawn in variation.tensors):
+            unique.setdefault(variation.key, variation)
+        if len(unique) == _MOST:
+            break
+    return list(unique.values())
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count
+
+
+def _among(candidate: Candidate, failure: Failure) -> list[int]:
+    """The tensors that can be to blame: those that had flown into the operation that failed."""
+    return sorted(failure.sources) or list(range(len(candidate.tensors)))
+
+
+def _compared(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
+    """From a comparison of the code's own: what it had becomes what it wanted."""
+    for had, wanted in failure.wanted:
+        if isinstance(wanted, str) and _RANK.fullmatch(wanted):
+            yield from _of_rank(candidate, failure, int(wanted[0]))
+        elif isinstance(had, int) and isinstance(wanted, int):
+            yield from _resized(candidate, failure, had, wanted)
+        for number, value in enumerate(candidate.values):
+            if type(value) in (int, float, str) and value == had:
+                yield candidate.with_value(number, wanted)
+
+
+def _types(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
+    """Other dtypes: those that the message names first."""
+    message = failure.message
+    words = {
+        "bool": r"[Bb]ool", "int64": r"Long|[Ii]nteg|\bint64|index|indices|Class",
+        "float32": r"[Ff]loat",
+    }  # fmt: skip
+    order = sorted(words, key=lambda dtype: re.search(words[dtype], message) is None)
+    tensors = candidate.tensors
+    for dtype in order:
+        for number in _among(candidate, failure):
+            if tensors[number].dtype != dtype:
+                bounds = tensors[number].bounds if dtype == "int64" else None
+                yield candidate.with_tensor(number, Drawn(dtype, tensors[number].shape, bounds))
+        changed = [Drawn(dtype, d.shape) if d.dtype != dtype else d for d in tensors]
+        yield candidate.with_tensors(changed)
+
+
+def _ranges(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
+    """Smaller integers, down to two values: ids and labels that lie within what they index."""
+    highs = sorted({n - 1 for n in _integers(failure) if n > 1} | {1}, reverse=True)
+    tensors = candidate.tensors
+    for number in _among(candidate, failure):
+        drawn = tensors[number]
+        if drawn.dtype == "int64":
+            low, high = drawn.bounds or (0, 3)
+            for smaller in (*(h for h in highs if h < high), 0):
+                yield candidate.with_tensor(
+                    number, replace(drawn, bounds=(min(low, smaller), smaller))
+                )
+            yield candidate.with_tensor(number, replace(drawn, bounds=(1, max(1, high))))
+    sources = set(_among(candidate, failure))
+    for number, drawn in enumerate(tensors):
+        if drawn.dtype == "int64" and number not in sources:
+            yield candidate.with_tensor(number, replace(drawn, bounds=(0, 1)))
+
+
+def _ranks(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
+    """Other ranks: those that the message names first, then the nearest."""
+    named = [int(rank) for rank in _RANK.findall(failure.message)]
+    named += [n for n in _integers(failure) if n <= 5]
+    ranks = list(dict.fromkeys([*named, 2, 3, 4, 1, 5]))
+    for rank in ranks:
+        yield from _of_rank(candidate, failure, rank)
+
+
+def _of_rank(candidate: Candidate, failure: Failure, rank: int) -> Iterator[Candidate]:
+    """With `rank` axes: all tensors to blame that have another rank in common, then one by one."""
+    if rank not in SHAPES:
+        return
+    tensors, among = candidate.tensors, _among(candidate, failure)
+    for alike in {tensors[number].shape: None for number in among}:
+        if len(alike) == rank:
+            continue
+        same = [number for number in range(len(tensors)) if tensors[number].shape == alike]
+        for group in ([n for n in same if n in among], *([[n] for n in same if len(same) > 1])):
+            changed = candidate
+            for number in group:
+                changed = changed.with_tensor(number, replace(tensors[number], shape=SHAPES[rank]))
+            yield changed
+
+
+def _numbers(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
+    """One of the message's numbers is a size of ours, another is what it should be."""
+    numbers = _integers(failure)
+    pairs = list(dict.fromkeys(itertools.permutations(numbers, 2)))
+    # The size that a message says it got comes after the one that it wanted, nearly always.
+    pairs.sort(key=lambda pair: numbers.index(pair[0]) < numbers.index(pair[1]))
+    for had, wanted in pairs:
+        if had != wanted and wanted > 0:
+            yield from _resized(candidate, failure, had, wanted)
+
+
+def _integers(failure: Failure) -> list[int]:
+    """The whole numbers in a message, in order: `2x8` holds two, `4D` none."""
+    message = re.sub(r"(?<=\d)x(?=\d)", " ", failure.message)
+    return [int(n) for n in dict.fromkeys(_NUMBER.findall(message)) if len(n) < 9]
+
+
+def _resized(candidate: Candidate, failure: Failure, had: int, wanted: int) -> Iterator[Candidate]:
+    """Where an axis has the size `had` it gets `wanted`, everywhere and then one at a time.
+
+    Where none has it, it was made of one: a multiple or a part of it, a sum with something that
+    stays, or the product of several.
+    """
+    tensors, among = candidate.tensors, _among(candidate, failure)
+    axes = [
+        (number, axis)
+        for number in among
+        for axis in reversed(range(len(tensors[number].shape)))
+        if tensors[number].shape[axis] == had
+    ]
+    if axes:
+        groups = [axes] if len(axes) > 1 else []
+        groups += [[place] for place in axes]
+        for group in groups:
+            yield _with_sizes(candidate, {place: wanted for place in group})
+        return
+    for number in among:
+        shape = tensors[number].shape
+        for axis in reversed(range(len(shape))):
+            size = shape[axis]
+            if size and (size * wanted) % had == 0 if had else False:
+                yield _with_sizes(candidate, {(number, axis): size * wanted // had})
+        if len(shape) > 2 and had:
+            # An image that is flattened: its sides grow with the root of its area.
+            side = max(shape[2:]) * (wanted / had) ** (1 / (len(shape) - 2))
+            near = [round(side / step) * step for step in (8, 4, 1)] + [round(side) + 1]
+            for grown in dict.fromkeys(max(1, size) for size in near):
+                if grown != max(shape[2:]):
+                    places = {(number, axis): grown for axis in range(2, len(shape))}
+                    yield _with_sizes(candidate, places)
+        for axis in reversed(range(len(shape))):
+            if 0 < shape[axis] + wanted - had:
+                yield _with_sizes(candidate, {(number, axis): shape[axis] + wanted - had})
+
+
+def _with_sizes(candidate: Candidate, sizes: dict[tuple[int, int], int]) -> Candidate:
+    tensors = candidate.tensors
+    for (number, axis), size in sizes.items():
+        shape = [*tensors[number].shape]
+        shape[axis] = size
+        tensors[number] = replace(tensors[number], shape=tuple(shape))
+    return candidate.with_tensors(tensors)
+
+
+def _larger(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
+    """With more room: the axes that a window may slide over twice, four and eight times as long."""
+    tensors = candidate.tensors
+    for factor in (2, 4, 8):
+        for skipped in (2, 1, 0):
+            places = {
+                (number, axis): tensors[number].shape[axis] * factor
+                for number in _among(candidate, failure)
+                for axis in range(skipped, len(tensors[number].shape))
+            }
+            if places:
+                yield _with_sizes(candidate, places)
+
+
+_OTHERS: dict[str, tuple[Any, ...]] = {
+    "int": (0, 1, 2, 3, 4, 8, 16, (2, 3), [2, 2, 2, 2], [8, 16]),
+    "float": (1, 4, (6, 1, 1), (8,), [0.1, 0.2]),
+    "bool": (True, False, 4, (6, 1, 1)),
+    "list": ((8,), 4, [2, 2, 2, 2]),
+    "tuple": (4, (8,), (6, 1, 1, 1)),
+    "str": ("mean", "sum", "none", "same"),
+}
+
+
+def _plain(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
+    """Other values for what is no tensor, the parameters that the message names first."""
+    words = set(re.findall(r"[a-z]+", failure.message.lower()))
+    plain = [n for n, v in enumerate(candidate.values) if type(v).__name__ in _OTHERS]
+
+    def unnamed(number: int) -> float:
+        parts = candidate.parameters[number].name.lower().split("_")
+        return -sum(part in words for part in parts) / len(parts)
+
+    numbers = [n for n in _integers(failure) if n <= 512]
+    for number in sorted(plain, key=unnamed):
+        value = candidate.values[number]
+        if isinstance(value, tuple):
+            yield from _reshaped(candidate, number, value, numbers)
+        if type(value) is int:
+            for other in numbers:
+                yield candidate.with_value(number, other)
+        for other in _OTHERS[type(value).__name__]:
+            if other != value:
+                yield candidate.with_value(number, other)
+    for number, drawn in enumerate(candidate.values):
+        if not isinstance(drawn, Drawn):
+            continue
+        if re.search(r"unpack|subscriptable|iterable|tuple|hx", failure.message):
+            yield candidate.with_value(number, (drawn, drawn))
+            yield candidate.with_value(number, [drawn, drawn])
+        if re.search(
+            r"integer|'int'|as an index|must be int|not supported between", failure.message
+        ):
+            yield candidate.with_value(number, 2)
+            yield candidate.with_value(number, 4)
+
+
+def _reshaped(
+    candidate: Candidate, number: int, value: tuple[Any, ...], sizes: list[int]
+) -> Iterator[Candidate]:
+    """A shape among plain values, with another size on one axis."""
+    for axis, size in itertools.product(range(len(value)), sizes):
+        if value[axis] != size:
+            yield candidate.with_value(number, (*value[:axis], size, *value[axis + 1 :]))
