@@ -182,7 +182,7 @@ def _resized(candidate: Candidate, failure: Failure, had: int, wanted: int) -> I
         groups = [axes] if len(axes) > 1 else []
         groups += [[place] for place in axes]
         for group in groups:
-            yield _with_sizes(candidate, {place: wanted for place in group})
+            yield _with_sizes(candidate, dict.fromkeys(group, wanted))
         return
     for number in among:
         shape = tensors[number].shape
@@ -199,7 +199,7 @@ def _resized(candidate: Candidate, failure: Failure, had: int, wanted: int) -> I
                     places = {(number, axis): grown for axis in range(2, len(shape))}
                     yield _with_sizes(candidate, places)
         for axis in reversed(range(len(shape))):
-            if 0 < shape[axis] + wanted - had:
+            if shape[axis] + wanted - had > 0:
                 yield _with_sizes(candidate, {(number, axis): shape[axis] + wanted - had})
 
 

@@ -146,7 +146,7 @@ def _parsed(text: str) -> dict[int, tuple[ast.expr, bool]]:
             for statement in node.body:
                 if isinstance(statement, ast.Raise):
                     last = statement.end_lineno or statement.lineno
-                    found |= {n: (node.test, False) for n in range(statement.lineno, last + 1)}
+                    found |= dict.fromkeys(range(statement.lineno, last + 1), (node.test, False))
     return found
 
 
