@@ -119,7 +119,7 @@ def _written(parameter: inspect.Parameter, texts: list[str]) -> Iterator[list[st
     names = rf"(?<![\w.]){re.escape(parameter.name)}(?!\w)(?:[ \t]*,[ \t]*\w+)*"
     for text in texts:
         for line in re.finditer(rf"{names}\W[^\n;]*", text):
-            rest = line[0][len(parameter.name) :]
+            rest = re.sub(r"^(\s*,\s*\w+)+(?=\W*:)", "", line[0][len(parameter.name) :])
             for bracket in re.finditer(_SHAPE, rest):
                 if not re.search(_BEFORE, rest[: bracket.start()]):
                     continue

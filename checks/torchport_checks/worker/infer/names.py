@@ -30,6 +30,7 @@ _FLOATS = r"eps|alpha|beta|gamma|p$|prob|rate|dropout|drop|temperature|scale|lr|
 _FLAGS = r"^(is|use|has|with|return|do|keep|causal|bias|train|training|reverse|inplace|bidirectional|batch_first|normalize|affine|flag)(_|$)|_first$|_bias$|keepdim|_mode$"
 _LISTS = r"(sizes|widths|depths|dims|stages|repeats|layers|channels_list|blocks|features|channels)$"
 _INDICES = r"^(ids?|idx|index|indices|tokens?|token_ids|input_ids|labels?|targets?|classes|positions?|pos|y_true|segment|lengths?|x_ids|src|tgt)$|_(ids?|idx|tokens|indices|lengths)$"
+_IMAGES = r"^(in|inp|img|imgs|image|images|input|inputs|patch|patches|output|outputs|out)$"
 _LENGTHS = r"^(seq_|x_|src_|tgt_)?(len|length|lengths|lens)$"
 _MASKS = r"mask|^(dones?|terminal|terminated|truncated|is_\w+|valid|keep)$"
 
@@ -110,7 +111,7 @@ def _values(parameter: inspect.Parameter, known: str) -> tuple[Any, ...] | None:
         return (-1, 8, 1, 0)
     if known == "bool" or (not known and re.search(_FLAGS, name)):
         return (False, True)
-    if known == "int" or (not known and integer(name) is not None):
+    if known == "int" or (not known and integer(name) is not None and not re.search(_IMAGES, name)):
         return tuple(dict.fromkeys([integer(name) or 4, 4, 1]))
     if known == "float" or (not known and re.search(_FLOATS, name)):
         return (0.1, 2.0)

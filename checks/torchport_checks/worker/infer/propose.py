@@ -7,6 +7,7 @@ import inspect
 import itertools
 import re
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -28,6 +29,8 @@ _SECONDS = 10.0
 # A module that was just made is given little time: the next constructor's arguments may do better.
 _FORWARD_SECONDS, _FORWARD_ATTEMPTS = 2.0, 16
 _MADE = 1000  # operations that a constructor's success counts for
+# What `forward` ran with when `constructor_calls` tried a class.
+_RAN: weakref.WeakKeyDictionary[type, Candidate] = weakref.WeakKeyDictionary()
 _CLASSIFIES = r"cross_entropy|nll_loss|CrossEntropy|NLLLoss|argmax|\.max\(|topk|=="
 
 
@@ -82,7 +85,10 @@ def _made_and_run(cls: Any, candidate: Candidate, deadline: float) -> Failure | 
         found, failure = candidate_that_runs(options, run, until, _FORWARD_ATTEMPTS)
     except StageError:
         return None  # not a matter of the constructor
-    if found is not None or failure is None:
+    if found is not None:
+        _RAN[cls] = found
+        return None
+    if failure is None:
         return None
     return dataclasses.replace(failure, done=_MADE + failure.done, sources=frozenset())
 
@@ -195,6 +201,8 @@ def calls(
         # It may be a whole program; a spec can still ask for it.
         raise StageError("INPUTS", "It needs no arguments, so it was not run by itself.")
     definition = function if module is None else type(module)
+    if definition in _RAN:
+        yield dataclasses.replace(_RAN[definition], seed=seed)
     name = getattr(definition, "__name__", "")
     file = examples.module_of(inspect.unwrap(definition))
     for example in examples.calls_in(file):

@@ -8,6 +8,7 @@ another is what the size should be. Which is which is left to torch, that is ask
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,13 +23,15 @@ SHAPES = {0: (), 1: (8,), 2: (4, 8), 3: (2, 5, 8), 4: (2, 3, 6, 8), 5: (2, 3, 4,
 _MOST = 48
 _LARGEST = 2**22  # elements of one tensor
 _NUMBER = re.compile(r"(?<![\w.])(\d+)(?![\w.]*\w)")
+_SHAPE = re.compile(r"[\[(](\d+(?:, ?\d+)+)[\])]")
 _RANK = re.compile(r"(\d)-?[Dd]\b")
 _ABOUT_RANK = re.compile(
     r"dim|unpack|subscripts|indices for tensor|\d-?[dD]\b|axes|axis|\bndim|shape '|scalar|permute"
 )
 _ABOUT_TYPE = re.compile(
-    r"dtype|type|scalar|integer|integral|boolean|\bbool\b|Long|Float|not implemented for|as an index"
-    r"|used as indices|Half|Class"
+    r"dtype|type|scalar|integer|integral|boolean|\bbool\b|long|float|not implemented for|as an index"
+    r"|used as indices|half|class",
+    re.IGNORECASE,
 )
 _ABOUT_RANGE = re.compile(
     r"out of (range|bounds)|Class values|index|Target|must be (in|non-neg)|divisor"
@@ -42,31 +45,24 @@ _ABOUT_SMALL = re.compile(
 def repaired(candidate: Candidate, failure: Failure) -> list[Candidate]:
     """Candidates that differ from one that failed in what the failure is about, likeliest first."""
     message = failure.message
-    kinds = [_compared(candidate, failure)]
+    kinds = [_compared(candidate, failure), _shapes(candidate, failure)]
     if _ABOUT_TYPE.search(message):
         kinds.append(_types(candidate, failure))
     if _ABOUT_RANGE.search(message):
         kinds.append(_ranges(candidate, failure))
     if _ABOUT_RANK.search(message):
         kinds.append(_ranks(candidate, failure))
-    kinds.append(_numbers(candidate, failure))
     if _ABOUT_SMALL.search(message):
         kinds.append(_larger(candidate, failure))
+    kinds.append(_numbers(candidate, failure))
     kinds.append(_plain(candidate, failure))
     unique: dict[str, Candidate] = {}
     for variation in itertools.chain(*kinds):
-        if all(_count(drawn.shape) <= _LARGEST for drawn in variation.tensors):
+        if all(math.prod(drawn.shape) <= _LARGEST for drawn in variation.tensors):
             unique.setdefault(variation.key, variation)
         if len(unique) == _MOST:
             break
     return list(unique.values())
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= size
-    return count
 
 
 def _among(candidate: Candidate, failure: Failure) -> list[int]:
@@ -86,13 +82,25 @@ def _compared(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
                 yield candidate.with_value(number, wanted)
 
 
+def _shapes(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
+    """Of two operands, or shapes in a message, one is a tensor of ours, the other what it should be."""
+    named = [*failure.shapes]
+    named += [tuple(map(int, s.split(","))) for s in _SHAPE.findall(failure.message)]
+    for number, drawn in enumerate(candidate.tensors):
+        if drawn.shape in named:
+            for shape in dict.fromkeys(named):
+                if shape != drawn.shape and 0 not in shape:
+                    yield candidate.with_tensor(number, replace(drawn, shape=shape))
+
+
 def _types(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
     """Other dtypes: those that the message names first."""
     message = failure.message
     words = {
-        "bool": r"[Bb]ool", "int64": r"Long|[Ii]nteg|\bint64|index|indices|Class",
-        "float32": r"[Ff]loat",
-    }  # fmt: skip
+        "int64": r"[Ll]ong|[Ii]nteg|\bint64|index|indices|[Cc]lass",
+        "bool": r"[Bb]ool",
+        "float32": r"[Ff]loat|Integral inputs not",
+    }
     order = sorted(words, key=lambda dtype: re.search(words[dtype], message) is None)
     tensors = candidate.tensors
     for dtype in order:
@@ -227,7 +235,7 @@ def _larger(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
 
 
 _OTHERS: dict[str, tuple[Any, ...]] = {
-    "int": (0, 1, 2, 3, 4, 8, 16, (2, 3), [2, 2, 2, 2], [8, 16]),
+    "int": (4, 8, 2, 3, 1, 16, 0, (2, 3), [2, 2, 2, 2], [8, 16]),
     "float": (1, 4, (6, 1, 1), (8,), [0.1, 0.2]),
     "bool": (True, False, 4, (6, 1, 1)),
     "list": ((8,), 4, [2, 2, 2, 2]),
@@ -256,6 +264,9 @@ def _plain(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
         for other in _OTHERS[type(value).__name__]:
             if other != value:
                 yield candidate.with_value(number, other)
+        if re.search(r"object has no attribute|must be Tensor|not subscriptable", failure.message):
+            for rank in (4, 3, 2):
+                yield candidate.with_value(number, Drawn("float32", SHAPES[rank]))
     for number, drawn in enumerate(candidate.values):
         if not isinstance(drawn, Drawn):
             continue

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -21,6 +23,7 @@ _SECONDS = 10.0
 _STARTS = 400
 # Attempts from one start: repairs of repairs included.
 _ATTEMPTS = 40
+_LARGE = 2**16
 _FRESH = (5, 7, 9, 10, 6)
 
 Attempt = Callable[[Candidate], Failure | None]
@@ -31,16 +34,18 @@ def explore(
 ) -> Iterator[Candidate | Failure]:
     """The candidates that `attempt` has nothing against, and the failure of each start.
 
-    Each start is tried with its repairs, best first, before the next one.
+    Each start is tried with its repairs before the next one: first those of the failure that torch
+    met last, and of a failure that is new. A repair after which torch says the same is not one.
     """
     seen: set[str] = set()
     for start in itertools.islice(starts, _STARTS):
         count = itertools.count()
-        waiting = [(0, 0, next(count), start)]
+        met: set[str] = set()
+        waiting = [(0, False, 0, next(count), start, "")]
         for _ in range(attempts):
             if not waiting or time.monotonic() > deadline:
                 break
-            _, depth, _, candidate = heapq.heappop(waiting)
+            _, _, depth, _, candidate, before = heapq.heappop(waiting)
             if candidate.key in seen:
                 continue
             seen.add(candidate.key)
@@ -50,8 +55,14 @@ def explore(
                 break
             if candidate is start:
                 yield failure
+            said = f"{failure.done} {failure.message}"
+            if said == before:
+                continue
+            kind = re.sub(r"\d+", "#", failure.message)
             for variation in repaired(candidate, failure):
-                heapq.heappush(waiting, (-failure.done, depth + 1, next(count), variation))
+                order = -failure.done, kind in met, depth + 1, next(count)
+                heapq.heappush(waiting, (*order, variation, said))
+            met.add(kind)
         if time.monotonic() > deadline:
             return
 
@@ -76,32 +87,38 @@ def candidate_that_runs(
     """`first_that_runs` before its tensors are drawn, or the first failure."""
     spare: Candidate | None = None
     first: Failure | None = None
-    for found in explore(options, lambda c: _attempt(c, run), deadline, attempts):
+    finite = False
+
+    def attempt(candidate: Candidate) -> Failure | None:
+        nonlocal finite
+        call, arrays = candidate.call()
+        try:
+            finite = _is_finite(run(call))
+        except BaseException as error:  # sys.exit included
+            return explain(lambda: run(call), arrays) or Failure(error)
+        return None
+
+    for found in explore(options, attempt, deadline, attempts):
         if isinstance(found, Failure):
             first = first or found
-            continue
-        for candidate in (found, _positive(found)):
-            if _is_finite(candidate, run):
-                return _distinct(candidate, run), None
-        spare = spare or found
+        elif finite:
+            return _distinct(found, run), None
+        elif _runs_finite(_positive(found), run):
+            return _distinct(_positive(found), run), None
+        else:
+            spare = spare or found
     return spare, first
 
 
-def _attempt(candidate: Candidate, run: Callable[[Call], Any]) -> Failure | None:
-    call, arrays = candidate.call()
+def _runs_finite(candidate: Candidate, run: Callable[[Call], Any]) -> bool:
     try:
-        run(call)
-    except BaseException as error:  # sys.exit included
-        return explain(lambda: run(call), arrays) or Failure(error)
-    return None
-
-
-def _is_finite(candidate: Candidate, run: Callable[[Call], Any]) -> bool:
-    """Whether a candidate's result holds finite numbers, and at least one where it holds tensors."""
-    try:
-        result = run(candidate.call()[0])
-    except BaseException:
+        return _is_finite(run(candidate.call()[0]))
+    except BaseException:  # sys.exit included
         return False
+
+
+def _is_finite(result: Any) -> bool:
+    """Whether a result holds finite numbers only, and at least one where it holds tensors."""
     tensors = [leaf for _, leaf in leaves(result) if isinstance(leaf, torch.Tensor)]
     if tensors and not any(tensor.numel() for tensor in tensors):
         return False
@@ -123,6 +140,8 @@ def _distinct(candidate: Candidate, run: Callable[[Call], Any]) -> Candidate:
     A size of 1 has a meaning of its own, and ids that are drawn below a size stay below it.
     """
     for number, drawn in enumerate(candidate.tensors):
+        if math.prod(drawn.shape) > _LARGE:
+            continue  # a run may take seconds
         for axis in range(1, len(drawn.shape)):
             size = drawn.shape[axis]
             if size < 2 or size not in drawn.shape[:axis]:
@@ -134,6 +153,6 @@ def _distinct(candidate: Candidate, run: Callable[[Call], Any]) -> Candidate:
                 continue
             shape = (*drawn.shape[:axis], fresh, *drawn.shape[axis + 1 :])
             changed = candidate.with_tensor(number, replace(drawn, shape=shape))
-            if _is_finite(changed, run):
+            if _runs_finite(changed, run):
                 candidate, drawn = changed, Drawn(drawn.dtype, shape, drawn.bounds)
     return candidate

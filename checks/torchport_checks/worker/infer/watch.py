@@ -34,13 +34,14 @@ class Failure:
         done: how many operations had succeeded: how far it came.
         sources: which of the call's tensors had flown into the operation that failed; empty where
             it was none of torch's.
+        shapes: of the operands that those tensors had made.
         wanted: (what it was, what it should be), from a comparison that the code itself made.
     """
 
     error: BaseException
     done: int = 0
-    function: str = ""
     sources: frozenset[int] = frozenset()
+    shapes: tuple[tuple[int, ...], ...] = ()
     wanted: list[tuple[Any, Any]] = field(default_factory=list)
 
     @property
@@ -58,7 +59,7 @@ class _Watch(TorchFunctionMode):
     def __init__(self, arrays: list[Array]) -> None:
         super().__init__()
         self.done = 0
-        self.failed: tuple[BaseException, str, frozenset[int]] | None = None
+        self.failed: tuple[BaseException, list[torch.Tensor]] | None = None
         self._arrays = arrays
         self._sources: dict[int, frozenset[int]] = {}
         self._kept: list[torch.Tensor] = []  # no id is used twice while they live
@@ -66,11 +67,11 @@ class _Watch(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         operands = [v for _, v in leaves([list(args), kwargs]) if isinstance(v, torch.Tensor)]
-        sources = frozenset().union(*map(self._of, operands))
+        sources = frozenset().union(*map(self.sources, operands))
         try:
             result = func(*args, **kwargs)
         except Exception as error:
-            self.failed = error, getattr(func, "__name__", ""), sources
+            self.failed = error, operands
             raise
         self.done += 1
         for _, leaf in leaves(result):
@@ -82,7 +83,8 @@ class _Watch(TorchFunctionMode):
         self._sources[id(tensor)] = sources
         self._kept.append(tensor)
 
-    def _of(self, tensor: torch.Tensor) -> frozenset[int]:
+    def sources(self, tensor: torch.Tensor) -> frozenset[int]:
+        """Which of the call's tensors a tensor was made of."""
         if id(tensor) not in self._sources:
             found = (i for i, array in enumerate(self._arrays) if _same(tensor, array))
             self._note(tensor, frozenset(found))
@@ -110,8 +112,10 @@ def explain(run: Callable[[], Any], arrays: list[Array]) -> Failure | None:
         wanted = list(_compared(error))
         if watch.failed is None or watch.failed[0] is not error:
             return Failure(error, watch.done, wanted=wanted)
-        _, function, sources = watch.failed
-        return Failure(error, watch.done, function, sources, wanted)
+        made = [(watch.sources(operand), tuple(operand.shape)) for operand in watch.failed[1]]
+        sources = frozenset().union(*(source for source, _ in made))
+        shapes = tuple(shape for source, shape in made if source)
+        return Failure(error, watch.done, sources, shapes, wanted)
     return None
 
 
