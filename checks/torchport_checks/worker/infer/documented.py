@@ -20,7 +20,7 @@ _FRESH = (10, 12, 9, 7, 11, 14)
 # Names, then a bracket within the same sentence: "x: (B, T, C)", "q, k (Tensor): of shape [B, D]".
 _SHAPE = r"(?<![\w)\]])[\[(]\s*((?:[\w.*/+ -]+,\s*)*[\w.*/+ -]*)\s*[\])]"
 # What may stand between: "(Tensor): of shape", but no other words, as in "x < 0 (Mächler, 2012)".
-_BEFORE = r"(?i:(^|.*\b(shaped?|sized?|dims|dimensions|tensor)\b\S*( of)?)[\s:=,`]*$)"
+_BEFORE = r"(?i:(^|.*\b(shaped?|sized?|dims|dimensions|tensor)\b\S*( of)?)[\s:=,#`]*$)"
 
 
 class Sizes:

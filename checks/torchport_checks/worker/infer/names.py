@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,15 +24,17 @@ _INTEGERS = [
     (r"patch", 8),
     (r"^(in|input|c_in|cin)(_|$)|^in", 4),
     (r"^(out|output|c_out|cout)(_|$)|^out", 6),
-    (r"ratio|mult|factor|expansion|k$|steps?$", 2),
+    (r"ratio|mult|factor|expansion|^k$|top_?k$|steps?$", 2),
     (r"^(n|size)$", 6),
+    (r"^(num|n|nb)_|_(size|len|num)$|^maxlen$", 8),
 ]
-_FLOATS = r"eps|alpha|beta|gamma|p$|prob|rate|dropout|drop|temperature|scale|lr|weight_decay|momentum|margin|threshold|delta|sigma|tau|lambda|theta|base|slope|label_smoothing|value|divisor|constant"
+_FLOATS = r"(^|_)(eps|epsilon|alpha|beta|gamma|p|prob|rate|lr|tau|lam|lambda|theta|base|drop|delta|sigma)(_|\d|$)|dropout|temperature|scal|weight_decay|momentum|margin|threshold|slope|label_smoothing|_value|value_|divisor|constant"
 _FLAGS = r"^(is|use|has|with|return|do|keep|causal|bias|train|training|reverse|inplace|bidirectional|batch_first|normalize|affine|flag)(_|$)|_first$|_bias$|keepdim|_mode$"
 _LISTS = r"(sizes|widths|depths|dims|stages|repeats|layers|channels_list|blocks|features|channels)$"
-_INDICES = r"^(ids?|idx|index|indices|tokens?|token_ids|input_ids|labels?|targets?|classes|positions?|pos|y_true|segment|lengths?|x_ids|src|tgt)$|_(ids?|idx|tokens|indices|lengths)$"
+_INDICES = r"^(ids?|idx|index|indices|tokens?|token_ids|input_ids|labels?|targets?|classes|positions?|pos|y_true|segment|lengths|x_ids|src|tgt)$|_(ids?|idx|index|tokens|indices|lengths)$"
+SEQUENCES = r"^(q|query|queries|k|key|keys|v|value|values|hidden|hidden_states|context|memory|src|tgt|seq|sequence|tokens)$"
 _IMAGES = r"^(in|inp|img|imgs|image|images|input|inputs|patch|patches|output|outputs|out)$"
-_LENGTHS = r"^(seq_|x_|src_|tgt_)?(len|length|lengths|lens)$"
+_LENGTHS = r"^(seq_|x_|src_|tgt_)?(lengths|lens)$"
 _MASKS = r"mask|^(dones?|terminal|terminated|truncated|is_\w+|valid|keep)$"
 
 
@@ -81,19 +84,25 @@ def annotation(parameter: inspect.Parameter) -> str:
     return text.replace("torch.", "").replace("typing.", "")
 
 
-def integer(name: str) -> int | None:
+def integer(name: str, otherwise: int | None = None) -> int | None:
     """The whole number that a name suggests, if any."""
-    return next((value for pattern, value in _INTEGERS if re.search(pattern, name)), None)
+    return next((value for pattern, value in _INTEGERS if re.search(pattern, name)), otherwise)
 
 
-def of_argument(parameter: inspect.Parameter) -> Suggestion:
+def of_argument(parameter: inspect.Parameter, siblings: Collection[str] = ()) -> Suggestion:
     """What a parameter of a function or of `forward` may be given.
+
+    `siblings` are the names that are known to be tensors: `k` is one beside `q`.
 
     Raises:
         StageError: no value of its annotation is known.
     """
     name, known = parameter.name.lower(), annotation(parameter)
     is_tensor = "Tensor" in known or re.match(r"(Float|Int|Bool|Shaped|Num)\[", known)
+    if not known:
+        is_tensor = name in siblings or (
+            name != "k" and re.search(f"{_INDICES}|{_MASKS}|{_IMAGES}|{SEQUENCES}", name)
+        )
     if not is_tensor:
         values = _values(parameter, known)
         if values is not None:
@@ -111,8 +120,8 @@ def _values(parameter: inspect.Parameter, known: str) -> tuple[Any, ...] | None:
         return (-1, 8, 1, 0)
     if known == "bool" or (not known and re.search(_FLAGS, name)):
         return (False, True)
-    if known == "int" or (not known and integer(name) is not None and not re.search(_IMAGES, name)):
-        return tuple(dict.fromkeys([integer(name) or 4, 4, 1]))
+    if known == "int" or (not known and integer(name) is not None):
+        return tuple(dict.fromkeys([integer(name, 4), 4, 1]))
     if known == "float" or (not known and re.search(_FLOATS, name)):
         return (0.1, 2.0)
     if re.match(r"(tuple|list|Tuple|List|Sequence|Iterable)(\[int|$)", known):
@@ -141,4 +150,4 @@ def of_constructor(parameter: inspect.Parameter) -> Suggestion:
         return Suggestion(parameter, (0.1, 2.0, 1))
     if re.search(r"^(dim|axis|dims|\w+_axis)$", name):
         return Suggestion(parameter, (-1, 8, 1))
-    return Suggestion(parameter, tuple(dict.fromkeys([integer(name) or 8, 8, 4, 1])))
+    return Suggestion(parameter, tuple(dict.fromkeys([integer(name, 8), 8, 4, 1])))

@@ -26,8 +26,8 @@ from .watch import Failure, explain
 
 _TRIES = 400
 _SECONDS = 10.0
-# A module that was just made is given little time: the next constructor's arguments may do better.
-_FORWARD_SECONDS, _FORWARD_ATTEMPTS = 2.0, 16
+# A module that was just made is tried shortly: the next constructor's arguments may do better.
+_FORWARD_SECONDS, _FORWARD_STARTS, _FORWARD_ATTEMPTS = 2.0, 16, 16
 _MADE = 1000  # operations that a constructor's success counts for
 # What `forward` ran with when `constructor_calls` tried a class.
 _RAN: weakref.WeakKeyDictionary[type, Candidate] = weakref.WeakKeyDictionary()
@@ -80,6 +80,7 @@ def _made_and_run(cls: Any, candidate: Candidate, deadline: float) -> Failure | 
             return module(*_as_torch(call.args), **_as_torch(call.kwargs))
 
     options = calls(module.forward, module, _sizes(cls, call), candidate.seed)
+    options = itertools.islice(options, _FORWARD_STARTS)
     until = min(deadline, time.monotonic() + _FORWARD_SECONDS)
     try:
         found, failure = candidate_that_runs(options, run, until, _FORWARD_ATTEMPTS)
@@ -115,18 +116,15 @@ def _constructors(
     for example in examples.calls_in(module):
         if example.name == cls.__name__ and not example.instance:
             yield from _from_example(signature(cls), example, 0)
-    configs = {p.name: _config(p, module) for p in parameters}
     choices: list[tuple[Any, ...]] = []
     for parameter in parameters:
-        if configs[parameter.name] is not None:
-            choices.append((configs[parameter.name],))
-        else:
-            choices.append(names.of_constructor(parameter).values or ())
+        configs = tuple(_configs(parameter, module))
+        choices.append(configs or names.of_constructor(parameter).values or ())
     constants = [examples.constant(module, p.name) for p in parameters]
     if any(constant is not None for constant in constants):
         values = [
-            choice[0] if constant is None or configs[p.name] is not None else constant
-            for p, choice, constant in zip(parameters, choices, constants, strict=True)
+            choice[0] if constant is None else constant
+            for choice, constant in zip(choices, constants, strict=True)
         ]
         yield Candidate(parameters, tuple(values))
     yield Candidate(parameters, tuple(choice[0] for choice in choices))
@@ -136,8 +134,8 @@ def _constructors(
         yield Candidate(parameters, values)
 
 
-def _config(parameter: inspect.Parameter, module: Any) -> Any:
-    """A default instance of the dataclass that annotates a parameter, or that suits its name."""
+def _configs(parameter: inspect.Parameter, module: Any) -> Iterator[Any]:
+    """Default instances of the dataclass that annotates a parameter, or of those that suit its name."""
     annotation = parameter.annotation
     if isinstance(annotation, str):
         annotation = getattr(module, annotation.strip("'\""), None)
@@ -147,13 +145,12 @@ def _config(parameter: inspect.Parameter, module: Any) -> Any:
             v for v in vars(module).values()
             if isinstance(v, type) and v.__module__ == module.__name__
         ]  # fmt: skip
-    for candidate in candidates:
-        if isinstance(candidate, type) and dataclasses.is_dataclass(candidate):
+    for candidate in dict.fromkeys(c for c in candidates if isinstance(c, type)):
+        if dataclasses.is_dataclass(candidate):
             try:
-                return candidate()
+                yield candidate()
             except TypeError:
                 continue
-    return None
 
 
 def _from_example(
@@ -210,7 +207,8 @@ def calls(
             yield from _from_example(signature(function), example, seed)
     known = documented.shapes(function, parameters, module, documented.Sizes(module, sizes))
     layers = list(shapes_taken(module, sizes)) if module is not None else []
-    suggestions = [names.of_argument(parameter) for parameter in parameters]
+    tensors = {*known, *("kv" if any(p.name == "q" for p in parameters) else "")}
+    suggestions = [names.of_argument(parameter, tensors) for parameter in parameters]
     for values in _combinations(suggestions, layers, known):
         yield Candidate(parameters, values, seed)
 
@@ -289,8 +287,10 @@ def _combinations(
     first = tensors[0]
     preferred = {"int64"} if first.dtype == "int64" else {"float32", first.dtype}
     starts = [(drawn.dtype, drawn.shape) for drawn in layers]
-    starts.sort(key=lambda start: start[0] not in preferred)
-    starts += [(first.dtype, SHAPES[rank]) for rank in (2, 3, 4, 1, 0)]
+    ranks = {3} if re.search(names.SEQUENCES, first.name.lower()) else {1, 2, 3, 4, 5}
+    starts.sort(key=lambda start: (start[0] not in preferred, len(start[1]) not in ranks))
+    blank = sorted((2, 3, 4, 1, 0), key=lambda rank: rank not in ranks)
+    starts += [(first.dtype, SHAPES[rank]) for rank in blank]
     if first.name in known:
         starts.insert(0, (first.dtype, known[first.name]))
     for dtype, shape in starts:

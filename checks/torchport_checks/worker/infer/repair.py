@@ -21,12 +21,12 @@ SHAPES = {0: (), 1: (8,), 2: (4, 8), 3: (2, 5, 8), 4: (2, 3, 6, 8), 5: (2, 3, 4,
 """Shapes by rank, where nothing is known but the rank. All sizes differ within a shape."""
 
 _MOST = 48
-_LARGEST = 2**22  # elements of one tensor
-_NUMBER = re.compile(r"(?<![\w.])(\d+)(?![\w.]*\w)")
+_LARGEST, _LONGEST = 2**20, 2**16  # elements of one tensor, and along one axis
+_NUMBER = re.compile(r"(?<![\w.-])(\d+)(?![\w.]*\w)")
 _SHAPE = re.compile(r"[\[(](\d+(?:, ?\d+)+)[\])]")
 _RANK = re.compile(r"(\d)-?[Dd]\b")
 _ABOUT_RANK = re.compile(
-    r"dim|unpack|subscripts|indices for tensor|\d-?[dD]\b|axes|axis|\bndim|shape '|scalar|permute"
+    r"dim|unpack|tuple index|subscripts|indices for tensor|\d-?[dD]\b|axes|axis|\bndim|shape '|scalar|permute"
 )
 _ABOUT_TYPE = re.compile(
     r"dtype|type|scalar|integer|integral|boolean|\bbool\b|long|float|not implemented for|as an index"
@@ -58,7 +58,8 @@ def repaired(candidate: Candidate, failure: Failure) -> list[Candidate]:
     kinds.append(_plain(candidate, failure))
     unique: dict[str, Candidate] = {}
     for variation in itertools.chain(*kinds):
-        if all(math.prod(drawn.shape) <= _LARGEST for drawn in variation.tensors):
+        shapes = [drawn.shape for drawn in variation.tensors]
+        if all(math.prod(s) <= _LARGEST and max(s, default=0) <= _LONGEST for s in shapes):
             unique.setdefault(variation.key, variation)
         if len(unique) == _MOST:
             break
@@ -77,6 +78,7 @@ def _compared(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
             yield from _of_rank(candidate, failure, int(wanted[0]))
         elif isinstance(had, int) and isinstance(wanted, int):
             yield from _resized(candidate, failure, had, wanted)
+            yield from _derived(candidate, failure, had, wanted)
         for number, value in enumerate(candidate.values):
             if type(value) in (int, float, str) and value == had:
                 yield candidate.with_value(number, wanted)
@@ -87,10 +89,14 @@ def _shapes(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
     named = [*failure.shapes]
     named += [tuple(map(int, s.split(","))) for s in _SHAPE.findall(failure.message)]
     for number, drawn in enumerate(candidate.tensors):
-        if drawn.shape in named:
-            for shape in dict.fromkeys(named):
-                if shape != drawn.shape and 0 not in shape:
-                    yield candidate.with_tensor(number, replace(drawn, shape=shape))
+        if drawn.shape not in named:
+            continue
+        for shape in dict.fromkeys(named):
+            if shape != drawn.shape and 0 not in shape:
+                fresh = iter((3, 7, 9, 5))  # a size of 1 was broadcast; any will do
+                wide = tuple(next(fresh, 3) if size == 1 else size for size in shape)
+                for better in dict.fromkeys((wide, shape)):
+                    yield candidate.with_tensor(number, replace(drawn, shape=better))
 
 
 def _types(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
@@ -138,6 +144,10 @@ def _ranks(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
     ranks = list(dict.fromkeys([*named, 2, 3, 4, 1, 5]))
     for rank in ranks:
         yield from _of_rank(candidate, failure, rank)
+        if rank in named and "unpack" in failure.message:
+            for number in _among(candidate, failure):
+                for axis in reversed(range(len(candidate.tensors[number].shape))):
+                    yield _with_sizes(candidate, {(number, axis): rank})
 
 
 def _of_rank(candidate: Candidate, failure: Failure, rank: int) -> Iterator[Candidate]:
@@ -157,14 +167,50 @@ def _of_rank(candidate: Candidate, failure: Failure, rank: int) -> Iterator[Cand
 
 
 def _numbers(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
-    """One of the message's numbers is a size of ours, another is what it should be."""
+    """One of the message's numbers is a size of an operand, another is what it should be.
+
+    Sizes stay different where they can, and the first tensor as it is: the others follow it.
+    """
     numbers = _integers(failure)
     pairs = list(dict.fromkeys(itertools.permutations(numbers, 2)))
+    if re.search(r"out of (range|bounds)", failure.message):
+        pairs += itertools.product(numbers, [number + 1 for number in numbers])
+    sizes = {size for shape in failure.shapes for size in shape} & set(numbers)
+    pairs = [(had, want) for had, want in pairs if had != want and (not sizes or had in sizes)]
     # The size that a message says it got comes after the one that it wanted, nearly always.
-    pairs.sort(key=lambda pair: numbers.index(pair[0]) < numbers.index(pair[1]))
-    for had, wanted in pairs:
-        if had != wanted and wanted > 0:
-            yield from _resized(candidate, failure, had, wanted)
+    pairs.sort(key=lambda pair: (pair[1] < 2, numbers.index(pair[0]) < _position(numbers, pair[1])))
+    direct = [v for had, want in pairs for v in _resized(candidate, failure, had, want)]
+    first = candidate.tensors[:1]
+    direct.sort(key=lambda variation: (_repeated(variation), variation.tensors[:1] != first))
+    yield from (variation for variation in direct if _batch(variation) == _batch(candidate))
+    for had, want in pairs:
+        yield from _derived(candidate, failure, had, want)
+    yield from direct
+
+
+def _batch(candidate: Candidate) -> list[int]:
+    """The sizes that are a batch's most likely, and seldom what is wrong."""
+    tensors = candidate.tensors
+    return [d.shape[0] for n, d in enumerate(tensors) if len(d.shape) > (1 if n == 0 else 2)]
+
+
+def _position(numbers: list[int], number: int) -> int:
+    return numbers.index(number) if number in numbers else len(numbers)
+
+
+def gap(failure: Failure) -> float:
+    """How far the sizes of the operands are from what the message names beside them, as a ratio."""
+    sizes = {size for shape in failure.shapes for size in shape}
+    numbers = {number for number in _integers(failure) if number > 0}
+    ratios = [
+        abs(math.log(had / want)) for had in sizes & numbers for want in numbers - sizes if had
+    ]
+    return round(min(ratios, default=0.0), 3)
+
+
+def _repeated(candidate: Candidate) -> int:
+    """How many axes have the size of another one of the same tensor."""
+    return sum(len(drawn.shape) - len(set(drawn.shape)) for drawn in candidate.tensors)
 
 
 def _integers(failure: Failure) -> list[int]:
@@ -173,42 +219,51 @@ def _integers(failure: Failure) -> list[int]:
     return [int(n) for n in dict.fromkeys(_NUMBER.findall(message)) if len(n) < 9]
 
 
-def _resized(candidate: Candidate, failure: Failure, had: int, wanted: int) -> Iterator[Candidate]:
-    """Where an axis has the size `had` it gets `wanted`, everywhere and then one at a time.
+def _places(candidate: Candidate, failure: Failure) -> dict[int, list[tuple[int, int]]]:
+    """(number of the tensor, axis) by size, last axes first, of the tensors to blame."""
+    places: dict[int, list[tuple[int, int]]] = {}
+    tensors = candidate.tensors
+    for number in _among(candidate, failure):
+        for axis, size in reversed([*enumerate(tensors[number].shape)]):
+            places.setdefault(size, []).append((number, axis))
+    return places
 
-    Where none has it, it was made of one: a multiple or a part of it, a sum with something that
-    stays, or the product of several.
+
+def _each_and_all(places: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    return [places, *([place] for place in places)] if len(places) > 1 else [places]
+
+
+def _resized(candidate: Candidate, failure: Failure, had: int, want: int) -> Iterator[Candidate]:
+    """Where an axis has the size `had` it gets `want`: everywhere, then one at a time."""
+    for group in _each_and_all(_places(candidate, failure).get(had, [])):
+        if group and want > 0:
+            yield _with_sizes(candidate, dict.fromkeys(group, want))
+
+
+def _derived(candidate: Candidate, failure: Failure, had: int, want: int) -> Iterator[Candidate]:
+    """Where no axis has the size `had`, it was made of one, or of several.
+
+    An image that was flattened: its sides grow with the root of its area. Else a multiple or a part
+    of a size, or what is left of one.
     """
-    tensors, among = candidate.tensors, _among(candidate, failure)
-    axes = [
-        (number, axis)
-        for number in among
-        for axis in reversed(range(len(tensors[number].shape)))
-        if tensors[number].shape[axis] == had
-    ]
-    if axes:
-        groups = [axes] if len(axes) > 1 else []
-        groups += [[place] for place in axes]
-        for group in groups:
-            yield _with_sizes(candidate, dict.fromkeys(group, wanted))
+    places = _places(candidate, failure)
+    if had in places or had <= 0 or want <= 0:
         return
-    for number in among:
+    tensors = candidate.tensors
+    for number in _among(candidate, failure):
         shape = tensors[number].shape
-        for axis in reversed(range(len(shape))):
-            size = shape[axis]
-            if size and (size * wanted) % had == 0 if had else False:
-                yield _with_sizes(candidate, {(number, axis): size * wanted // had})
-        if len(shape) > 2 and had:
-            # An image that is flattened: its sides grow with the root of its area.
-            side = max(shape[2:]) * (wanted / had) ** (1 / (len(shape) - 2))
+        if len(shape) > 2:
+            side = max(shape[2:]) * (want / had) ** (1 / (len(shape) - 2))
             near = [round(side / step) * step for step in (8, 4, 1)] + [round(side) + 1]
             for grown in dict.fromkeys(max(1, size) for size in near):
-                if grown != max(shape[2:]):
-                    places = {(number, axis): grown for axis in range(2, len(shape))}
-                    yield _with_sizes(candidate, places)
-        for axis in reversed(range(len(shape))):
-            if shape[axis] + wanted - had > 0:
-                yield _with_sizes(candidate, {(number, axis): shape[axis] + wanted - had})
+                if shape[2:] != (grown,) * len(shape[2:]):
+                    axes = range(2, len(shape))
+                    yield _with_sizes(candidate, {(number, axis): grown for axis in axes})
+    for size, axes in places.items():
+        for other in ((size * want // had) if size * want % had == 0 else 0, size + want - had):
+            if 0 < other != size:
+                for group in _each_and_all(axes):
+                    yield _with_sizes(candidate, dict.fromkeys(group, other))
 
 
 def _with_sizes(candidate: Candidate, sizes: dict[tuple[int, int], int]) -> Candidate:

@@ -16,7 +16,7 @@ import torch
 from ..inputs import Call
 from ..protocol import leaves
 from .candidate import Candidate, Drawn
-from .repair import repaired
+from .repair import gap, repaired
 from .watch import Failure, explain
 
 _SECONDS = 10.0
@@ -41,11 +41,11 @@ def explore(
     for start in itertools.islice(starts, _STARTS):
         count = itertools.count()
         met: set[str] = set()
-        waiting = [(0, False, 0, next(count), start, "")]
+        waiting = [(0, False, 0.0, 0, next(count), start, "")]
         for _ in range(attempts):
             if not waiting or time.monotonic() > deadline:
                 break
-            _, _, depth, _, candidate, before = heapq.heappop(waiting)
+            _, _, _, depth, _, candidate, before = heapq.heappop(waiting)
             if candidate.key in seen:
                 continue
             seen.add(candidate.key)
@@ -60,7 +60,7 @@ def explore(
                 continue
             kind = re.sub(r"\d+", "#", failure.message)
             for variation in repaired(candidate, failure):
-                order = -failure.done, kind in met, depth + 1, next(count)
+                order = -failure.done, kind in met, gap(failure), depth + 1, next(count)
                 heapq.heappush(waiting, (*order, variation, said))
             met.add(kind)
         if time.monotonic() > deadline:
@@ -142,9 +142,8 @@ def _distinct(candidate: Candidate, run: Callable[[Call], Any]) -> Candidate:
     for number, drawn in enumerate(candidate.tensors):
         if math.prod(drawn.shape) > _LARGE:
             continue  # a run may take seconds
-        for axis in range(1, len(drawn.shape)):
-            size = drawn.shape[axis]
-            if size < 2 or size not in drawn.shape[:axis]:
+        for axis, size in reversed([*enumerate(drawn.shape)]):
+            if size < 2 or drawn.shape.count(size) == 1:
                 continue
             # The sides of an image stay of one order, and even where they were.
             options = (size * 3 // 4, *_FRESH) if len(drawn.shape) > 3 else _FRESH
