@@ -111,7 +111,7 @@ SYNTHESIS = [
             def forward(self, text, image, scores):
                 pooled = self.image(image).mean((2, 3)) + self.words(text).mean(1)
                 return pooled, self.head(scores)
-     """, [], ["i64[2, 5]", "f32[2, 3, 16, 12]", "f32[2, 7]"]),
+     """, [], ["i64[4, 7]", "f32[4, 3, 6, 8]", "f32[4, 7]"]),
     ("an image that is flattened", """
         class f(nn.Module):
             def __init__(self):
@@ -155,7 +155,7 @@ SYNTHESIS = [
     ("ids that stay in range", """
         def f(x, index):
             return x.gather(1, index + 6)
-     """, [], ["f32[4, 8]", "f32[4, 8]"]),
+     """, [], ["f32[4, 8]", "i64[4, 8]"]),
     ("a mask, whatever it is called", """
         def f(x, where):
             return x.masked_fill(~where, 0.0)
@@ -167,7 +167,7 @@ SYNTHESIS = [
     ("an operand that must be like the other", """
         def f(x, other):
             return F.avg_pool2d(x, 2) + other
-     """, [], ["f32[2, 3, 6, 8]", "f32[2, 3, 3, 4]"]),
+     """, [], ["f32[2, 5, 8]", "f32[2, 2, 4]"]),
     ("a constructor's arguments, by what forward says", """
         class f(nn.Module):
             def __init__(self, in_channels, out_channels, kernel_size, output_padding, bias_shape):

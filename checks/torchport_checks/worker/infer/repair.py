@@ -21,7 +21,8 @@ SHAPES = {0: (), 1: (8,), 2: (4, 8), 3: (2, 5, 8), 4: (2, 3, 6, 8), 5: (2, 3, 4,
 """Shapes by rank, where nothing is known but the rank. All sizes differ within a shape."""
 
 _MOST = 48
-_LARGEST, _LONGEST = 2**20, 2**16  # elements of one tensor, and along one axis
+_NEAR = 64
+_LARGEST, _LONGEST = 2**19, 2**16  # elements of one tensor, and along one axis
 _NUMBER = re.compile(r"(?<![\w.-])(\d+)(?![\w.]*\w)")
 _SHAPE = re.compile(r"[\[(](\d+(?:, ?\d+)+)[\])]")
 _RANK = re.compile(r"(\d)-?[Dd]\b")
@@ -175,7 +176,7 @@ def _numbers(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
     pairs = list(dict.fromkeys(itertools.permutations(numbers, 2)))
     if re.search(r"out of (range|bounds)", failure.message):
         pairs += itertools.product(numbers, [number + 1 for number in numbers])
-    sizes = {size for shape in failure.shapes for size in shape} & set(numbers)
+    sizes = _operand_sizes(failure) & set(numbers)
     pairs = [(had, want) for had, want in pairs if had != want and (not sizes or had in sizes)]
     # The size that a message says it got comes after the one that it wanted, nearly always.
     pairs.sort(key=lambda pair: (pair[1] < 2, numbers.index(pair[0]) < _position(numbers, pair[1])))
@@ -200,12 +201,17 @@ def _position(numbers: list[int], number: int) -> int:
 
 def gap(failure: Failure) -> float:
     """How far the sizes of the operands are from what the message names beside them, as a ratio."""
-    sizes = {size for shape in failure.shapes for size in shape}
+    sizes = _operand_sizes(failure)
     numbers = {number for number in _integers(failure) if number > 0}
     ratios = [
         abs(math.log(had / want)) for had in sizes & numbers for want in numbers - sizes if had
     ]
     return round(min(ratios, default=0.0), 3)
+
+
+def _operand_sizes(failure: Failure) -> set[int]:
+    """The sizes of the operands along their axes, and in all."""
+    return {n for shape in failure.shapes for n in (*shape, math.prod(shape))}
 
 
 def _repeated(candidate: Candidate) -> int:
@@ -214,9 +220,15 @@ def _repeated(candidate: Candidate) -> int:
 
 
 def _integers(failure: Failure) -> list[int]:
-    """The whole numbers in a message, in order: `2x8` holds two, `4D` none."""
+    """The whole numbers in a message, in order: `2x8` holds two, `4D` none.
+
+    Of a shape that a tensor cannot be viewed in, the number of elements as well.
+    """
     message = re.sub(r"(?<=\d)x(?=\d)", " ", failure.message)
-    return [int(n) for n in dict.fromkeys(_NUMBER.findall(message)) if len(n) < 9]
+    numbers = [int(n) for n in _NUMBER.findall(message) if len(n) < 9]
+    for shape in re.findall(r"shape '\[([\d, ]+)\]'", message):
+        numbers.append(math.prod(int(size) for size in shape.split(",")))
+    return list(dict.fromkeys(numbers))
 
 
 def _places(candidate: Candidate, failure: Failure) -> dict[int, list[tuple[int, int]]]:
@@ -260,7 +272,9 @@ def _derived(candidate: Candidate, failure: Failure, had: int, want: int) -> Ite
                     axes = range(2, len(shape))
                     yield _with_sizes(candidate, {(number, axis): grown for axis in axes})
     for size, axes in places.items():
-        for other in ((size * want // had) if size * want % had == 0 else 0, size + want - had):
+        multiple = size * want // had if size * want % had == 0 else 0
+        rest = size + want - had if abs(want - had) <= _NEAR else 0
+        for other in (multiple, rest):
             if 0 < other != size:
                 for group in _each_and_all(axes):
                     yield _with_sizes(candidate, dict.fromkeys(group, other))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -23,6 +22,8 @@ _SECONDS = 10.0
 _STARTS = 400
 # Attempts from one start: repairs of repairs included.
 _ATTEMPTS = 40
+# What one place later among the repairs of a failure costs, where one more repair costs 1.
+_PLACE = 0.1
 _LARGE = 2**16
 _FRESH = (5, 7, 9, 10, 6)
 
@@ -34,18 +35,18 @@ def explore(
 ) -> Iterator[Candidate | Failure]:
     """The candidates that `attempt` has nothing against, and the failure of each start.
 
-    Each start is tried with its repairs before the next one: first those of the failure that torch
-    met last, and of a failure that is new. A repair after which torch says the same is not one.
+    Each start is tried with its repairs before the next one: first those of the failure before
+    which torch had done most, then the likeliest: few repairs in a row, those that `repaired` names
+    first, and of sizes that were nearly right. A repair after which torch says the same is not one.
     """
     seen: set[str] = set()
     for start in itertools.islice(starts, _STARTS):
         count = itertools.count()
-        met: set[str] = set()
-        waiting = [(0, False, 0.0, 0, next(count), start, "")]
+        waiting = [(0, 0.0, next(count), 0.0, start, "")]
         for _ in range(attempts):
             if not waiting or time.monotonic() > deadline:
                 break
-            _, _, _, depth, _, candidate, before = heapq.heappop(waiting)
+            _, _, _, cost, candidate, before = heapq.heappop(waiting)
             if candidate.key in seen:
                 continue
             seen.add(candidate.key)
@@ -58,11 +59,10 @@ def explore(
             said = f"{failure.done} {failure.message}"
             if said == before:
                 continue
-            kind = re.sub(r"\d+", "#", failure.message)
-            for variation in repaired(candidate, failure):
-                order = -failure.done, kind in met, gap(failure), depth + 1, next(count)
-                heapq.heappush(waiting, (*order, variation, said))
-            met.add(kind)
+            for place, variation in enumerate(repaired(candidate, failure)):
+                price = cost + 1 + place * _PLACE
+                order = -failure.done, price + gap(failure), next(count)
+                heapq.heappush(waiting, (*order, price, variation, said))
         if time.monotonic() > deadline:
             return
 
