@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"(?<![\w.-])(\d+)(?![\w.]*\w)")
 _SHAPE = re.compile(r"[\[(](\d+(?:, ?\d+)+)[\])]")
 _RANK = re.compile(r"(\d)-?[Dd]\b")
 _ABOUT_RANK = re.compile(
-    r"dim|unpack|tuple index|subscripts|indices for tensor|\d-?[dD]\b|axes|axis|\bndim|shape '|scalar|permute"
+    r"dim|unpack|tuple index|subscripts|indices for tensor|\d-?[dD]\b|axes|axis|\bndim|scalar|permute"
 )
 _ABOUT_TYPE = re.compile(
     r"dtype|type|scalar|integer|integral|boolean|\bbool\b|long|float|not implemented for|as an index"
@@ -51,11 +51,14 @@ def repaired(candidate: Candidate, failure: Failure) -> list[Candidate]:
         kinds.append(_types(candidate, failure))
     if _ABOUT_RANGE.search(message):
         kinds.append(_ranges(candidate, failure))
-    if _ABOUT_RANK.search(message):
+    viewed = "shape '" in message  # what has a shape can be viewed in another: a matter of sizes
+    if _ABOUT_RANK.search(message) and not viewed:
         kinds.append(_ranks(candidate, failure))
     if _ABOUT_SMALL.search(message):
         kinds.append(_larger(candidate, failure))
     kinds.append(_numbers(candidate, failure))
+    if viewed:
+        kinds.append(_ranks(candidate, failure))
     kinds.append(_plain(candidate, failure))
     unique: dict[str, Candidate] = {}
     for variation in itertools.chain(*kinds):
@@ -93,7 +96,8 @@ def _shapes(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
         if drawn.shape not in named:
             continue
         for shape in dict.fromkeys(named):
-            if shape != drawn.shape and 0 not in shape:
+            alike = len(shape) == len(drawn.shape) or "must match" in failure.message
+            if alike and shape != drawn.shape and 0 not in shape:
                 fresh = iter((3, 7, 9, 5))  # a size of 1 was broadcast; any will do
                 wide = tuple(next(fresh, 3) if size == 1 else size for size in shape)
                 for better in dict.fromkeys((wide, shape)):
@@ -264,7 +268,7 @@ def _derived(candidate: Candidate, failure: Failure, had: int, want: int) -> Ite
     tensors = candidate.tensors
     for number in _among(candidate, failure):
         shape = tensors[number].shape
-        if len(shape) > 2:
+        if len(shape) > 2 and all(len(operand) != len(shape) for operand in failure.shapes):
             side = max(shape[2:]) * (want / had) ** (1 / (len(shape) - 2))
             near = [round(side / step) * step for step in (8, 4, 1)] + [round(side) + 1]
             for grown in dict.fromkeys(max(1, size) for size in near):
@@ -329,7 +333,8 @@ def _plain(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
             yield from _reshaped(candidate, number, value, numbers)
         if type(value) is int:
             for other in numbers:
-                yield candidate.with_value(number, other)
+                if value in numbers or other <= 16:
+                    yield candidate.with_value(number, other)
         for other in _OTHERS[type(value).__name__]:
             if other != value:
                 yield candidate.with_value(number, other)

@@ -43,13 +43,13 @@ def explore(
     for start in itertools.islice(starts, _STARTS):
         count = itertools.count()
         waiting = [(0, 0.0, next(count), 0.0, start, "")]
-        for _ in range(attempts):
-            if not waiting or time.monotonic() > deadline:
-                break
+        tried = 0
+        while waiting and tried < attempts and time.monotonic() < deadline:
             _, _, _, cost, candidate, before = heapq.heappop(waiting)
             if candidate.key in seen:
                 continue
             seen.add(candidate.key)
+            tried += 1
             failure = attempt(candidate)
             if failure is None:
                 yield candidate
