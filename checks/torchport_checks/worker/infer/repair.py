@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -182,8 +183,15 @@ def _numbers(candidate: Candidate, failure: Failure) -> Iterator[Candidate]:
         pairs += itertools.product(numbers, [number + 1 for number in numbers])
     sizes = _operand_sizes(failure) & set(numbers)
     pairs = [(had, want) for had, want in pairs if had != want and (not sizes or had in sizes)]
-    # The size that a message says it got comes after the one that it wanted, nearly always.
-    pairs.sort(key=lambda pair: (pair[1] < 2, numbers.index(pair[0]) < _position(numbers, pair[1])))
+    # What a message wants comes before what it got, nearly always, and is repeated rather.
+    times = Counter(map(int, _NUMBER.findall(failure.message)))
+    pairs.sort(
+        key=lambda pair: (
+            pair[1] < 2,
+            numbers.index(pair[0]) < _position(numbers, pair[1]),
+            -times[pair[1]],
+        )
+    )
     direct = [v for had, want in pairs for v in _resized(candidate, failure, had, want)]
     first = candidate.tensors[:1]
     direct.sort(key=lambda variation: (_repeated(variation), variation.tensors[:1] != first))
@@ -276,12 +284,27 @@ def _derived(candidate: Candidate, failure: Failure, had: int, want: int) -> Ite
                     axes = range(2, len(shape))
                     yield _with_sizes(candidate, {(number, axis): grown for axis in axes})
     for size, axes in places.items():
+        axes = _aligned(candidate, failure, axes, had)
         multiple = size * want // had if size * want % had == 0 else 0
         rest = size + want - had if abs(want - had) <= _NEAR else 0
         for other in (multiple, rest):
-            if 0 < other != size:
+            if axes and 0 < other != size:
                 for group in _each_and_all(axes):
                     yield _with_sizes(candidate, dict.fromkeys(group, other))
+
+
+def _aligned(
+    candidate: Candidate, failure: Failure, places: list[tuple[int, int]], had: int
+) -> list[tuple[int, int]]:
+    """Of `places`, those that an axis of size `had` was made of where axes have kept their number."""
+    tensors = candidate.tensors
+    aligned: list[tuple[int, int]] = []
+    for number, axis in places:
+        rank = len(tensors[number].shape)
+        alike = [shape for shape in failure.shapes if len(shape) == rank and had in shape]
+        if not alike or any(shape[axis] == had for shape in alike):
+            aligned.append((number, axis))
+    return aligned
 
 
 def _with_sizes(candidate: Candidate, sizes: dict[tuple[int, int], int]) -> Candidate:
