@@ -66,6 +66,8 @@ def constructor_calls(cls: Any, module: Any) -> Iterator[Call]:
 
 def _made_and_run(cls: Any, candidate: Candidate, deadline: float) -> Failure | None:
     """Construct, then look for inputs of `forward`; what kept either from succeeding."""
+    if candidate.tensors:
+        return Failure(TypeError("a constructor is given no tensor"))
     call = candidate.call()[0]
     try:
         module = cls(*call.args, **call.kwargs)
