@@ -122,6 +122,15 @@ SYNTHESIS = [
             def forward(self, x):
                 return self.fc(F.max_pool2d(self.conv(x), 2).flatten(1))
      """, [], ["f32[2, 3, 24, 24]"]),
+    ("the axis that a later layer is about", """
+        class f(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.LayerNorm(7)
+
+            def forward(self, x):
+                return self.norm(self.conv(x))
+     """, [], ["f32[2, 3, 6, 9]"]),
     ("states of a recurrent layer", """
         class f(nn.Module):
             def __init__(self):
