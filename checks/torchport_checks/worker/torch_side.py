@@ -21,7 +21,7 @@ from . import equivalents, infer, torch_behaviour
 from .inputs import Call, materialise
 from .inputs import describe as show
 from .loading import Loaded, StageError, describe, signature
-from .protocol import Array, Opaque, Record, cotangent, leaves, tree_map
+from .protocol import Array, Opaque, Record, cotangent, leaves, storage_dtype, tree_map
 
 _LARGE = 20_000_000
 _OPERATORS = {
@@ -44,9 +44,10 @@ def _leaf_to_wire(value: Any) -> Any:
             tensor = tensor.to_dense()
         tensor = tensor.resolve_conj().resolve_neg().cpu()
         dtype = str(tensor.dtype).removeprefix("torch.")
-        if dtype.startswith(("bfloat", "float8")):
-            tensor = tensor.float()
-        return Array(dtype, tensor.numpy().copy())
+        if storage_dtype(dtype) == dtype:
+            return Array(dtype, tensor.numpy().copy())
+        # Under `_Doubling`, `float` gives float64.
+        return Array(dtype, tensor.float().numpy().astype(storage_dtype(dtype)))
     if isinstance(value, np.ndarray | np.generic):
         return Array(value.dtype.name, np.array(value))
     if isinstance(value, Array):
