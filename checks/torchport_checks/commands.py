@@ -39,6 +39,7 @@ from torchport_translators.files import STDIN, FileProblem, write_port
 
 if TYPE_CHECKING:
     from torchport_checks.checker import Checker
+    from torchport_checks.mutate import MutationScore
     from torchport_checks.options import CheckOptions
     from torchport_checks.reports.checked import Checked
     from torchport_checks.verdicts import DefinitionVerdict, Verdict
@@ -133,6 +134,46 @@ def _limits(function: Any) -> Any:
     ):
         function = option(function)
     return function
+
+
+_SEARCHED = 256
+_PLANTED = 40
+
+
+def _depth_options(function: Any) -> Any:
+    """How much is run for a verdict."""
+    for option in (
+        click.option(
+            "--variants",
+            is_flag=True,
+            help="Also run equivalent graphs of both sides, eager and compiled (torch.compile): tells "
+            "a fault of a library from one of the port. Slow.",
+        ),
+        click.option(
+            "--search",
+            type=click.IntRange(min=1),
+            metavar="N",
+            is_flag=False,
+            flag_value=_SEARCHED,
+            help="Where all inputs agree, search for ones that do not; N is how many to try. "
+            f"[default: {_SEARCHED}]",
+        ),
+        click.option(
+            "--quick",
+            is_flag=True,
+            help="Fewer inputs, the form that is quicker, no training: what the editor runs on save.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _deepened(
+    options: CheckOptions, quick: bool, search: int | None, variants: bool
+) -> CheckOptions:
+    """The options of a check from the command line."""
+    options = options if quick else options.thorough()
+    return options.model_copy(update={"search": search or 0, "graphs": variants})
 
 
 @contextlib.contextmanager
@@ -258,6 +299,7 @@ def _default_jobs() -> int:
     metavar="N",
     help="Pairs to check at the same time. [default: by the number of cores]",
 )
+@_depth_options
 @_limits
 @_format_options
 def port(
@@ -267,6 +309,9 @@ def port(
     force: bool,
     report_path: Path | None,
     jobs: int | None,
+    quick: bool,
+    search: int | None,
+    variants: bool,
     timeout: float | None,
     memory: int | None,
     fresh: bool,
@@ -311,7 +356,7 @@ def port(
         )
     plan = Plan(configuration, target or configuration.target, out=out, force=force)
     check_outputs(files, found, plan)
-    options = check_options(configuration, timeout, memory)
+    options = _deepened(check_options(configuration, timeout, memory), quick, search, variants)
     ported = list(port_files(found.files, plan))
     pairs = [
         (result.name, result.file.path, result.port)
@@ -427,6 +472,16 @@ def _show(
     help="Write the report to FILE, too; its format is told by its name (.json, .sarif, .xml for "
     "JUnit, .html, .txt), else by --format.",
 )
+@click.option(
+    "--mutate",
+    type=click.IntRange(min=1),
+    metavar="N",
+    is_flag=False,
+    flag_value=_PLANTED,
+    help="Plant known translation errors into the port, up to N into each definition, and tell which "
+    f"the inputs would not notice. [default: {_PLANTED}]",
+)
+@_depth_options
 @_limits
 @_format_options
 def check(
@@ -434,6 +489,10 @@ def check(
     port: Path,
     only: tuple[str, ...],
     report_path: Path | None,
+    mutate: int | None,
+    quick: bool,
+    search: int | None,
+    variants: bool,
     timeout: float | None,
     memory: int | None,
     fresh: bool,
@@ -452,6 +511,8 @@ def check(
       torchport check model.py model_jax.py --only Attention --fresh
       torchport check model.py model_jax.py -o report.html
       torchport check model.py model_jax.py --format sarif
+      torchport check model.py model_jax.py --search 1000 --variants
+      torchport check model.py model_jax.py --mutate
 
     \b
     Exit code: 0 verified, 1 not verified, 2 a framework is missing, or wrong
@@ -462,7 +523,7 @@ def check(
     printed = _printed(form, as_json, report_path)
     began = time.perf_counter()
     configuration = configuration_for([str(source)])
-    options = check_options(configuration, timeout, memory)
+    options = _deepened(check_options(configuration, timeout, memory), quick, search, variants)
     try:
         (verdict,) = _check_all(
             [(str(source), source, port)],
@@ -476,6 +537,10 @@ def check(
         fail(f"{error.filename} cannot be read: {error.strerror}.")
     code = verdict_code(verdict)
     document = {**envelope("check"), "verdict": _plain(verdict), "exit_code": code}
+    score = None
+    if mutate is not None and code != 2 and not verdict.error:
+        score = _mutate(source, port, only or None, options, mutate)
+        document["mutation"] = {**asdict(score), "score": score.score}
     results, seconds = [Checked(verdict=verdict)], time.perf_counter() - began
     told = problem = ""
     if report_path is not None:
@@ -483,11 +548,48 @@ def check(
         told, problem = _write_report(report_path, filed, results, document, seconds)
     if printed == "terminal":
         _show(results, (), "", told, seconds)
+        if score is not None:
+            _show_score(score, port)
     else:
         click.echo(render(printed, results, document, seconds=seconds), nl=False)
     if problem:
         fail(problem)
     raise click.exceptions.Exit(code)
+
+
+def _mutate(
+    source: Path,
+    port: Path,
+    only: Sequence[str] | None,
+    options: CheckOptions,
+    limit: int,
+) -> MutationScore:
+    from torchport_checks.checker import Checker
+    from torchport_checks.lanes import LaneFailure, RemoteError
+
+    with Checker(options) as checker:
+        try:
+            return checker.mutate(source, port, definitions=only, limit=limit)
+        except (LaneFailure, RemoteError) as failure:
+            fail(f"No errors could be planted: {failure}")
+
+
+def _show_score(score: MutationScore, port: Path) -> None:
+    if not score.planted:
+        click.echo("No errors were planted: nothing is verified that they could be planted into.")
+        return
+    click.echo(f"The inputs notice {score.noticed} of {count(score.planted, 'planted error')}.")
+    for survivor in score.survivors:
+        before, after = (" ".join(text.split()) for text in (survivor.before, survivor.after))
+        click.echo(
+            f"  not noticed in {survivor.definition}: {survivor.error}  {port}:{survivor.line}\n"
+            f"    {before}  ->  {after}"
+        )
+    if score.survivors:
+        click.echo(
+            "  A planted error may compute the same; else give inputs that show it, in a comment "
+            "# torchport: check(...)."
+        )
 
 
 @click.command(short_help="List the frameworks and devices of this machine.")

@@ -52,6 +52,10 @@ class CheckOptions(BaseModel):
     mlx_device: str = "cpu"
     """`cpu` or `gpu`; or `all` that are found."""
 
+    def thorough(self) -> CheckOptions:
+        """The same with all that a full check runs; the defaults are what the editor runs on save."""
+        return self.model_copy(update={"forms": ("compiled", "eager"), "behaviour": True})
+
     def python(self, framework: Framework) -> str:
         """The interpreter that has a framework."""
         return {
