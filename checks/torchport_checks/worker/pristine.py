@@ -26,7 +26,7 @@ import sys
 import sysconfig
 import types
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -134,17 +134,25 @@ class _Namespace:
     names: tuple[str, ...]
     read: Callable[[Any], Any]
     values: Any
+    size: int
+    inherited: frozenset[str]
+    """What a class did not define itself, so that it would be replaced by being defined."""
 
     @classmethod
-    def of(cls, place: str, held: Mapping[str, Any]) -> _Namespace | None:
+    def of(
+        cls, place: str, held: Mapping[str, Any], inherited: Iterable[str] = ()
+    ) -> _Namespace | None:
         names = tuple(name for name, value in held.items() if _is_code(value))
         if not names:
             return None
         read = itemgetter(*names)
-        return cls(place, held, names, read, read(held))
+        return cls(place, held, names, read, read(held), len(held), frozenset(inherited))
 
     def replaced(self) -> Iterator[str]:
         """The names that stand for something else now."""
+        if len(self.held) != self.size:
+            for name in self.inherited & self.held.keys():
+                yield f"{self.place}.{name}"
         try:
             # Tuples are compared by identity first, so that nothing is called where all is well.
             if self.read(self.held) == self.values:
@@ -183,7 +191,8 @@ def _namespaces() -> Iterator[_Namespace]:
     for found in classes.values():
         if found.__module__.startswith((*_FRAMEWORKS, "numpy")):
             place = f"{found.__module__}.{found.__qualname__}"
-            if (namespace := _Namespace.of(place, vars(found))) is not None:
+            inherited = set(dir(found)) - vars(found).keys()
+            if (namespace := _Namespace.of(place, vars(found), inherited)) is not None:
                 yield namespace
 
 
