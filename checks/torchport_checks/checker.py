@@ -17,6 +17,7 @@ from torchport_checks.devices import device_names
 from torchport_checks.examine import Lanes, examine
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
 from torchport_checks.options import CheckOptions, Framework, Target
+from torchport_checks.replay import Replays
 from torchport_checks.spec import read_specs
 from torchport_checks.store import VerdictStore, content_key, file_hash, project_root
 from torchport_checks.subject import Definition
@@ -161,9 +162,18 @@ class Checker:
         wanted = "all" if definitions is None else "\n".join(sorted(definitions))
         frameworks: tuple[Framework, ...] = ("torch", target_of(texts[1]))
         return content_key(
-            *texts, str(source), str(port), wanted, judge(), self.options.model_dump_json(),
+            *texts, str(source), str(port), wanted, judge(),
+            self.options.model_dump_json(exclude={"shrink_seconds"}),
             *(installed(self.options.python(framework)) for framework in frameworks),
         )  # fmt: skip
+
+    def _explained(self, known: Verdict) -> bool:
+        """Whether a stored verdict has the smallest inputs that are asked for; an editor has none
+        looked for."""
+        return not self.options.shrink_seconds or all(
+            definition.smallest or not definition.differences or definition.status != "diverged"
+            for definition in known.definitions
+        )
 
     def _check(
         self,
@@ -178,11 +188,13 @@ class Checker:
         start = time.perf_counter()
         store = VerdictStore(project_root(source)) if self._store else None
         key = self._key(source, port, texts, definitions)
-        if store is not None and not fresh and (known := store.get(key)) is not None:
+        known = store.get(key) if store is not None and not fresh else None
+        if known is not None and self._explained(known):
             seconds = time.perf_counter() - start
             return known.model_copy(update={"seconds": seconds})
         lanes = worker.for_target(target_of(texts[1]))
-        pair = _Pair(lanes, self.options, source, port, texts, definitions, progress)
+        replays = Replays(source, port, texts) if self._store else None
+        pair = _Pair(lanes, self.options, source, port, texts, definitions, progress, replays)
         verdict = pair.check()
         verdict = verdict.model_copy(update={"seconds": time.perf_counter() - start})
         if store is not None:
@@ -202,11 +214,13 @@ class _Pair:
         texts: tuple[bytes, bytes],
         definitions: Sequence[str] | None,
         progress: Progress | None,
+        replays: Replays | None,
     ) -> None:
-        self.lanes, self.options = lanes, options
+        self.lanes, self.options, self.replays = lanes, options, replays
         self.source, self.port, self.texts = source, port, texts
         self.definitions, self.progress = definitions, progress
         self.dependencies: dict[str, str] = {}
+        self.loaded_by: list[int | None] = []
 
     def check(self) -> Verdict:
         """Load both files, examine each definition, and collect the verdicts."""
@@ -221,10 +235,10 @@ class _Pair:
                 verdicts.append(definition)
                 continue
             self._report(definition.name, None)
-            verdict = examine(definition, self.lanes, self.options)
+            verdict = examine(definition, self.lanes, self.options, self.replays)
             verdicts.append(verdict)
             self._report(definition.name, verdict)
-            if verdict.category in (Category.TIMEOUT, Category.MEMORY, Category.CRASH):
+            if self.loaded_by != [lane.pid for lane in self.lanes.all()]:
                 try:
                     self._load()
                 except (LaneFailure, RemoteError) as failure:
@@ -267,6 +281,7 @@ class _Pair:
         for answer in loaded:
             for path in answer["dependencies"]:
                 self.dependencies[path] = file_hash(Path(path))
+        self.loaded_by = [lane.pid for lane in self.lanes.all()]
         return loaded[0]["definitions"], loaded[-1]["lines"]
 
     def _paired(

@@ -1,4 +1,4 @@
-"""`torchport port`, `check`, `devices` and `doctor`."""
+"""`torchport port`, `check`, `replay`, `devices` and `doctor`."""
 
 from __future__ import annotations
 
@@ -37,23 +37,29 @@ from torchport_translators.files import STDIN, FileProblem, write_port
 if TYPE_CHECKING:
     from torchport_checks.checker import Checker
     from torchport_checks.options import CheckOptions
+    from torchport_checks.replay import Replayed
     from torchport_checks.report import Checked
     from torchport_checks.verdicts import DefinitionVerdict, Verdict
 
 _FRAMEWORKS = {"torch": ("torch", "numpy"), "jax": ("jax", "flax", "optax")}
 _MAX_JOBS = 4
 _CORES_PER_JOB = 4
+_SHRINK_SECONDS = 5.0
 
 Progress = Callable[[str, "DefinitionVerdict | None"], None]
 
 
 def check_options(
-    configuration: Configuration, timeout: float | None, memory: int | None
+    configuration: Configuration,
+    timeout: float | None,
+    memory: int | None,
+    shrink_seconds: float = 0.0,
 ) -> CheckOptions:
     """The settings of a check: what the command line gives, else the project's."""
     from torchport_checks.options import CheckOptions
 
     return CheckOptions(
+        shrink_seconds=shrink_seconds,
         timeout=timeout or configuration.timeout,
         memory_mb=memory or configuration.memory,
         torch_python=_interpreter(configuration, configuration.python.torch),
@@ -86,9 +92,8 @@ def verdict_code(verdict: Verdict) -> int:
     return 0 if verdict.ok or nothing else 1
 
 
-def _limits(function: Any) -> Any:
+def _bounded(function: Any) -> Any:
     for option in (
-        click.option("--fresh", is_flag=True, help="Run even where a stored verdict is current."),
         click.option(
             "--memory",
             type=click.IntRange(min=1),
@@ -104,6 +109,13 @@ def _limits(function: Any) -> Any:
     ):
         function = option(function)
     return function
+
+
+def _limits(function: Any) -> Any:
+    fresh = click.option(
+        "--fresh", is_flag=True, help="Run even where a stored verdict is current."
+    )
+    return _bounded(fresh(function))
 
 
 @contextlib.contextmanager
@@ -278,7 +290,7 @@ def port(
         )
     plan = Plan(configuration, target or configuration.target, out=out, force=force)
     check_outputs(files, found, plan)
-    options = check_options(configuration, timeout, memory)
+    options = check_options(configuration, timeout, memory, _SHRINK_SECONDS)
     ported = list(port_files(found.files, plan))
     pairs = [
         (result.name, result.file.path, result.port)
@@ -398,7 +410,7 @@ def check(
 
     began = time.perf_counter()
     configuration = configuration_for([str(source)])
-    options = check_options(configuration, timeout, memory)
+    options = check_options(configuration, timeout, memory, _SHRINK_SECONDS)
     try:
         (verdict,) = _check_all(
             [(str(source), source, port)],
@@ -417,6 +429,64 @@ def check(
         result = report.Checked(verdict=verdict)
         report.report([result], report.console(), seconds=time.perf_counter() - began)
     raise click.exceptions.Exit(code)
+
+
+@click.command(short_help="Run the smallest failing input of a definition again.")
+@click.argument("name", metavar="ID|FILE")
+@_bounded
+@json_option
+def replay(name: str, timeout: float | None, memory: int | None, as_json: bool) -> None:
+    """Run the smallest failing input of a definition again.
+
+    ID is what `torchport check` names beside a port that diverges; FILE is a replay's file, as they
+    are kept under .torchport/replays/. The original and the port run as they are now.
+
+    \b
+    Examples:
+      torchport replay 3f2a90b1c4
+      torchport replay .torchport/replays/3f2a90b1c4.json --json
+
+    \b
+    Exit code: 0 it no longer diverges, 1 it still does, or cannot be judged,
+    2 there is no such replay, or a file or framework is missing.
+    """
+    from torchport_checks import replay as replays
+    from torchport_checks.verdicts import Category
+
+    try:
+        path = replays.find_replay(name, Path.cwd())
+        options = check_options(configuration_for([str(path)]), timeout, memory)
+        result = replays.run_replay(path, options)
+    except replays.ReplayError as error:
+        fail(error)
+    code = 0 if result.status == "verified" else 1
+    if result.category is Category.FRAMEWORK:
+        code = 2
+    if as_json:
+        data = json.loads(result.model_dump_json())
+        print_json({**envelope("replay"), "replay": data, "exit_code": code})
+    else:
+        click.echo(_replay_text(result))
+    raise click.exceptions.Exit(code)
+
+
+def _replay_text(result: Replayed) -> str:
+    from torchport_checks import report
+
+    colour = {"verified": "green", "diverged": "red", "error": "red"}.get(result.status, "yellow")
+    given = ", ".join(f"{item.name}={item.text}" for item in result.inputs)
+    lines = [f"{click.style(result.definition, bold=True)}({given})"]
+    if result.python:
+        lines.append(f"  {result.python}")
+    lines += [f"note: {report.short(p)} has changed since this was found." for p in result.changed]
+    for row in result.rows:
+        lines += [row.where, f"  original  {row.torch}", f"  port      {row.port}"]
+        if row.reference:
+            lines.append(f"  float64   {row.reference}")
+    word = result.category.value if result.category else result.status
+    lines.append(f"{click.style(word, fg=colour, bold=True)}: {result.message}")
+    lines += [f"note: {note}" for note in result.notes]
+    return "\n".join([*lines, *([result.output] if result.output else [])])
 
 
 @click.command(short_help="List the frameworks and devices of this machine.")

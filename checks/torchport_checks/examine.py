@@ -14,6 +14,8 @@ from torchport_checks.draws import Case, redraw
 from torchport_checks.judging import SPEC, judge
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
 from torchport_checks.options import CheckOptions
+from torchport_checks.replay import Replays
+from torchport_checks.shrink import shrink_first
 from torchport_checks.subject import (
     Definition,
     Form,
@@ -28,6 +30,7 @@ from torchport_checks.verdicts import (
     Difference,
     Gradients,
     Inputs,
+    Smallest,
     Stages,
     Status,
     Variant,
@@ -72,6 +75,7 @@ class _Result:
     inputs: Inputs | None = None
     variants: list[Variant] = field(default_factory=list[Variant])
     comparison: Comparison = field(default_factory=Comparison)
+    smallest: Smallest | None = None
     output: str = ""
     ended: bool = False
     """Whether the outcome is set, and there is nothing more to compare."""
@@ -92,6 +96,7 @@ class _Result:
             inputs=self.inputs,
             variants=self.variants,
             differences=self.comparison.differences,
+            smallest=self.smallest,
             notes=self.comparison.notes,
             output=self.output,
             seconds=seconds,
@@ -110,16 +115,21 @@ class _Result:
             self.comparison.notes.append(note)
 
 
-def examine(definition: Definition, lanes: Lanes, options: CheckOptions) -> DefinitionVerdict:
+def examine(
+    definition: Definition, lanes: Lanes, options: CheckOptions, replays: Replays | None = None
+) -> DefinitionVerdict:
     """Check one definition of the files that all lanes have loaded.
 
-    Never raises for what the code does: a crash, a hang or an error is the verdict. After a crash,
-    a hang or too much memory (see the verdict's category) the caller loads the files again.
+    Never raises for what the code does: a crash, a hang or an error is the verdict. A lane's process
+    may be another one afterwards (see `Lane.pid`): the caller then loads the files again.
+
+    Args:
+        replays: where the smallest failing input is kept.
     """
     start = time.perf_counter()
     result = _Result(definition)
     try:
-        _examine(result, lanes, options)
+        _examine(result, lanes, options, replays)
     except Unchecked as unchecked:
         result.fail(unchecked.status, unchecked.category, f"{unchecked}", unchecked.output)
     except LaneFailure as failure:
@@ -127,7 +137,7 @@ def examine(definition: Definition, lanes: Lanes, options: CheckOptions) -> Defi
     return result.verdict(time.perf_counter() - start)
 
 
-def _examine(result: _Result, lanes: Lanes, options: CheckOptions) -> None:
+def _examine(result: _Result, lanes: Lanes, options: CheckOptions, replays: Replays | None) -> None:
     subject = Subject(result.definition, lanes.torch[0], options)
     result.inputs = subject.inputs
     cases = plan(subject)
@@ -158,6 +168,10 @@ def _examine(result: _Result, lanes: Lanes, options: CheckOptions) -> None:
     for lane in lanes.torch[1:]:
         _examine_device(result, subject, lane, cases[0], expected[0])
     _conclude(result, compared, random)
+    if not result.ended:
+        found = result.comparison.differences
+        keep = replays.keep if replays else None
+        result.smallest = shrink_first(subject, lanes.port, form, cases, found, keep)
 
 
 def plan(subject: Subject) -> list[Case]:

@@ -30,6 +30,8 @@ class CheckOptions(BaseModel):
     """Compare train mode too, where it is deterministic (batch statistics, running averages)."""
     gradients: bool = True
     seed: int = 0
+    shrink_seconds: float = Field(default=0.0, ge=0)
+    """Seconds to look for the smallest input with which a definition fails; 0 does not look."""
     timeout: float = Field(default=120.0, gt=0)
     """Seconds for one request to a lane: a load, or all runs of one definition."""
     memory_mb: int = Field(default=8192, gt=0)

@@ -62,8 +62,10 @@ class Subject:
     Attributes:
         call: the inputs, the given ones or those that were found.
         inputs: the same for people.
+        init: the constructor's arguments as they travel; None for a function.
         trains: whether train mode is worth a run.
         large: whether one run takes so long that several would teach less than they cost.
+        parameters: the names of the call's arguments, the positional ones first.
         error: what the original raises with inputs that were given to it, as data; or None.
     """
 
@@ -91,6 +93,8 @@ class Subject:
         self.call = Call(call["args"], call["kwargs"], call["bounds"])
         self.trains: bool = prepared["train"]
         self.large: bool = prepared["large"]
+        self.init: dict[str, Any] | None = prepared["init"]
+        self.parameters: list[str] = prepared["parameters"]
         self.error: dict[str, Any] | None = prepared["error"]
         self.inputs = _inputs_used(prepared, options)
         self._prepared = prepared
