@@ -111,21 +111,22 @@ def shrink_first(
     wrong = [d for d in differences if d.category is not Category.ILL_CONDITIONED]
     if not wrong or not options.shrink_seconds or subject.large:
         return None
-    runs: list[tuple[str, Lane, Form, Case]] = [
-        (case.label, ports[0], form, case) for case in cases
-    ]
-    runs += [
-        (f"{case.label}, {other} on {lane.device}", lane, other, case)
-        for lane in ports
-        for other in options.forms
-        for case in cases
-    ]
-    for label, lane, ran, case in runs:
+    for lane, ran, case, label in _runs(ports, options.forms, form, cases):
         if label == wrong[0].case:
             shrunk = shrink(subject, lane, ran, case, wrong[0], options.shrink_seconds)
             replay = keep(subject, lane, shrunk) if keep is not None else ""
             return shrunk.smallest.model_copy(update={"replay": replay})
     return None
+
+
+def _runs(
+    ports: Sequence[Lane], forms: Sequence[Form], form: Form, cases: Sequence[Case]
+) -> Iterator[tuple[Lane, Form, Case, str]]:
+    """What may have been run, with the words for it in a difference."""
+    for case in cases:
+        yield ports[0], form, case, case.label
+    for lane, other, case in itertools.product(ports, forms, cases):
+        yield lane, other, case, f"{case.label}, {other} on {lane.device}"
 
 
 class _Search:
@@ -522,7 +523,8 @@ def _replaced(call: Call, changes: dict[str, Any]) -> Call:
         match change:
             case list() | tuple():
                 items = cast("Sequence[Any]", change)
-                return type(change)(walk(item, f"{path}[{i}]") for i, item in enumerate(items))
+                walked = [walk(item, f"{path}[{i}]") for i, item in enumerate(items)]
+                return walked if isinstance(items, list) else tuple(walked)
             case dict():
                 mapping = cast("dict[Any, Any]", change)
                 return {key: walk(item, f"{path}[{key!r}]") for key, item in mapping.items()}
@@ -649,20 +651,31 @@ def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
 
 def used(name: str, value: Any) -> InputUsed:
     """An argument with its values, where they are few: `f32[1, 2] = [[0, 1]]`."""
-    if not isinstance(value, Array):
-        return InputUsed(name=name, text=describe(value))
-    text = describe(value)
-    if value.value.size <= _SHOWN:
-        text = f"{text} = {_nested(value.value, _short)}"
-    elif not value.value.any():
-        text = f"{text}, all 0"
-    else:
-        text = f"{text}, {int(np.count_nonzero(value.value))} of {value.value.size} not 0"
-    return InputUsed(name=name, text=text, shape=value.shape, dtype=value.dtype)
+    if isinstance(value, Array):
+        return InputUsed(name=name, text=_told(value), shape=value.shape, dtype=value.dtype)
+    return InputUsed(name=name, text=_told(value))
+
+
+def _told(value: Any) -> str:
+    match value:
+        case Array() if value.value.size <= _SHOWN:
+            return f"{describe(value)} = {_nested(value.value, _short)}"
+        case Array():
+            live = int(np.count_nonzero(value.value))
+            return f"{describe(value)}, {live or 'none'} of {value.value.size} not 0"
+        case list():
+            return f"[{', '.join(map(_told, cast('list[Any]', value)))}]"
+        case tuple():
+            return f"({', '.join(map(_told, cast('tuple[Any, ...]', value)))})"
+        case dict():
+            items = cast("dict[Any, Any]", value).items()
+            return f"{{{', '.join(f'{key!r}: {_told(item)}' for key, item in items)}}}"
+        case _:
+            return describe(value)
 
 
 def _short(value: Any) -> str:
-    return f"{value}".removesuffix(".0")
+    return str(value).removesuffix(".0")
 
 
 def _nested(values: Any, show: Callable[[Any], str]) -> str:
@@ -720,5 +733,5 @@ def _literal(value: Any) -> str | None:
 
 
 def _number(value: Any) -> str:
-    text = f"{value}"
+    text = str(value)
     return f"torch.{text}" if text in ("nan", "inf") else text.replace("-inf", "-torch.inf")
