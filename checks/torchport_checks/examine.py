@@ -23,6 +23,7 @@ from torchport_checks.subject import (
     Subject,
     Unchecked,
     at_line,
+    untraceable,
 )
 from torchport_checks.verdicts import (
     Category,
@@ -38,16 +39,6 @@ from torchport_checks.verdicts import (
 from torchport_checks.worker.protocol import Array, Opaque, leaves
 
 _INT32 = np.iinfo(np.int32)
-# What a port raises under a trace where it needs a value that is known only when it runs.
-_UNTRACEABLE = {
-    "ConcretizationTypeError",
-    "NonConcreteBooleanIndexError",
-    "TracerArrayConversionError",
-    "TracerBoolConversionError",
-    "TracerIntegerConversionError",
-    "UnexpectedTracerError",
-    "TraceContextError",
-}
 
 
 @dataclass
@@ -286,11 +277,10 @@ def _not_compilable(
 ) -> Variant | None:
     """The variant of a port that needs values under a trace; None where it can be compiled."""
     for theirs, ours in zip(expected, actual, strict=True):
-        if theirs["error"] is None and ours["error"] is not None:
+        if theirs["error"] is None and untraceable(ours):
             error = RemoteError(ours["error"])
-            if error.type in _UNTRACEABLE:
-                message = f"{error}".split("\n")[0]
-                return _variant(lane, "compiled", [], "not_compilable", message, error.line)
+            message = f"{error}".split("\n")[0]
+            return _variant(lane, "compiled", [], "not_compilable", message, error.line)
     return None
 
 

@@ -13,6 +13,7 @@ than operation by operation; so what is dear is a new shape, and values are chea
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import itertools
@@ -28,7 +29,7 @@ from numpy.typing import NDArray
 from torchport_checks.draws import Case
 from torchport_checks.judging import judge
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
-from torchport_checks.subject import Form, Outcome, Subject, Unchecked
+from torchport_checks.subject import Form, Outcome, Subject, Unchecked, untraceable
 from torchport_checks.verdicts import Category, Difference, Inputs, InputUsed, Smallest
 from torchport_checks.worker.inputs import Call, describe, rounded
 from torchport_checks.worker.protocol import Array, Record, leaves, tree_map
@@ -40,6 +41,7 @@ _JOINT_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64)
 _MAX_PIECES = 64
 _SHOWN = 16
 _LEAST_TIMEOUT = 20.0
+_SHAPES = 0.6
 
 Axes = frozenset[tuple[str, int]]
 """Axes that are cut together, each by its tensor's path and its number."""
@@ -142,16 +144,17 @@ class _Search:
         deadline: float,
     ) -> None:
         self.port, self.case, self.deadline = port, case, deadline
+        now = time.monotonic()
+        # New shapes are dear: they leave some of the time to round values, which is cheap.
+        self.limit = now + _SHAPES * (deadline - now)
         self.gradients = difference.where.startswith("gradient")
         # A view of the subject: a candidate that hangs may not cost the time of a whole check.
         self.subject = copy.copy(subject)
-        limit = max(4 * (deadline - time.monotonic()), _LEAST_TIMEOUT)
-        timeout = min(subject.options.timeout, limit)
+        timeout = min(subject.options.timeout, max(4 * (deadline - now), _LEAST_TIMEOUT))
         self.subject.options = subject.options.model_copy(
             update={"timeout": timeout, "gradients": self.gradients}
         )
         self.form: Form = "eager" if form == "eager" else "compiled"
-        self.traced = False
         self.best, self.difference, self.reduced = case.call, difference, False
         self.simplicity = _simplicity(case.call)
         self.finite = difference.category is not Category.NAN or _kind(difference.torch) == "number"
@@ -160,18 +163,22 @@ class _Search:
 
     def run(self) -> None:
         """All passes, until none finds anything or the budget is spent."""
-        try:
+        with contextlib.suppress(_Spent, LaneFailure, RemoteError, Unchecked):
+            with contextlib.suppress(_Spent):
+                self._shapes()
+            self.limit = self.deadline
             while True:
                 before = self.simplicity
-                self._lists()
-                self._sizes()
-                self._axes()
                 self._values()
                 self._plain_numbers()
+                self._shapes()
                 if self.simplicity == before:
                     return
-        except (_Spent, LaneFailure, RemoteError, Unchecked):
-            return
+
+    def _shapes(self) -> None:
+        self._lists()
+        self._sizes()
+        self._axes()
 
     # Running candidates.
 
@@ -216,22 +223,18 @@ class _Search:
         return Case(self.case.draw if _distinct(call) else "ties", call, self.case.train)
 
     def _original(self, cases: Sequence[Case]) -> list[Outcome]:
-        if time.monotonic() > self.deadline or self.runs + len(cases) > _MAX_RUNS:
+        if time.monotonic() > self.limit or self.runs + len(cases) > _MAX_RUNS:
             raise _Spent
         self.runs += len(cases)
         return self.subject.submit_source(cases, gradients=self.gradients).result()
 
     def _ported(self, cases: Sequence[Case]) -> list[Outcome]:
-        if time.monotonic() > self.deadline:
+        if time.monotonic() > self.limit:
             raise _Spent
         ours = self.subject.run_port(self.port, self.form, cases, gradients=self.gradients)
-        failed = all(outcome["error"] is not None for outcome in ours)
-        if failed and self.form == "compiled" and not self.traced:
-            # It may need values that a trace does not have: operation by operation, then.
-            eager = self.subject.run_port(self.port, "eager", cases, gradients=self.gradients)
-            if any(outcome["error"] is None for outcome in eager):
-                self.form, ours = "eager", eager
-        self.traced = self.traced or not failed
+        if self.form == "compiled" and any(map(untraceable, ours)):
+            self.form = "eager"
+            ours = self.subject.run_port(self.port, "eager", cases, gradients=self.gradients)
         return ours
 
     def _counts(self, theirs: Outcome) -> bool:
@@ -727,6 +730,11 @@ def _literal(value: Any) -> str | None:
             if isinstance(value, list):
                 return f"[{inner}]"
             return f"({inner},)" if len(items) == 1 else f"({inner})"
+        case dict():
+            named = {k: _literal(item) for k, item in cast("dict[Any, Any]", value).items()}
+            if None in named.values():
+                return None
+            return f"{{{', '.join(f'{key!r}: {text}' for key, text in named.items())}}}"
         case _:
             texts = [leaf for _, leaf in leaves(value) if isinstance(leaf, Array)]
             return None if texts else describe(value)

@@ -25,6 +25,17 @@ Outcome = dict[str, Any]
 `weight_gradients`; torch's also `reference` (the same in float64), `random`, `mutated`, `modules`
 and `reason` (why there are no gradients)."""
 
+# What a port raises under a trace where it needs a value that is known only when it runs.
+_UNTRACEABLE = {
+    "ConcretizationTypeError",
+    "NonConcreteBooleanIndexError",
+    "TracerArrayConversionError",
+    "TracerBoolConversionError",
+    "TracerIntegerConversionError",
+    "UnexpectedTracerError",
+    "TraceContextError",
+}
+
 
 class Unchecked(Exception):
     """A definition cannot be run, or its port cannot be made; the attributes are the verdict's."""
@@ -229,3 +240,8 @@ def _inputs_used(prepared: dict[str, Any], options: CheckOptions) -> Inputs:
 def at_line(line: int | None) -> str:
     """` at line 3`, for a message."""
     return f" at line {line}" if line else ""
+
+
+def untraceable(outcome: Outcome) -> bool:
+    """Whether a port failed because it needs a value that is known only when it runs."""
+    return outcome["error"] is not None and outcome["error"]["type"] in _UNTRACEABLE

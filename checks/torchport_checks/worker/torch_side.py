@@ -20,7 +20,7 @@ from . import infer
 from .inputs import Call, materialise
 from .inputs import describe as show
 from .loading import Loaded, StageError, describe, signature
-from .protocol import Array, Opaque, Record, cotangent, leaves, tree_map
+from .protocol import Array, Opaque, Record, cotangent, leaves, storage_dtype, tree_map
 
 _LARGE = 20_000_000
 _DOUBLE = {torch.float32: torch.float64, torch.complex64: torch.complex128}
@@ -39,8 +39,8 @@ def _leaf_to_wire(value: Any) -> Any:
         tensor = tensor.resolve_conj().resolve_neg().cpu()
         dtype = str(tensor.dtype).removeprefix("torch.")
         if dtype.startswith(("bfloat", "float8")):
-            tensor = tensor.float()
-        return Array(dtype, tensor.numpy().copy())
+            tensor = tensor.float()  # to float64 where the reference is computed
+        return Array(dtype, tensor.numpy().astype(storage_dtype(dtype)))
     if isinstance(value, np.ndarray | np.generic):
         return Array(value.dtype.name, np.array(value))
     if isinstance(value, Array):
