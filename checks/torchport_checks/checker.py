@@ -168,12 +168,8 @@ class Checker:
         )  # fmt: skip
 
     def _explained(self, known: Verdict) -> bool:
-        """Whether a stored verdict has the smallest inputs that are asked for; an editor has none
-        looked for."""
-        return not self.options.shrink_seconds or all(
-            definition.smallest or not definition.differences or definition.status != "diverged"
-            for definition in known.definitions
-        )
+        """Whether smallest inputs were looked for where that is asked; an editor does not ask."""
+        return not self.options.shrink_seconds or bool(known.shrink_seconds) or known.ok
 
     def _check(
         self,
@@ -333,6 +329,7 @@ class _Pair:
             lanes=[info for info in infos if info is not None],
             definitions=sorted(verdicts, key=lambda verdict: verdict.source_line),
             dependencies=self.dependencies,
+            shrink_seconds=self.options.shrink_seconds,
         )
 
 

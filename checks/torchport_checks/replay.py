@@ -39,6 +39,7 @@ FOLDER = Path(".torchport", "replays")
 _KEPT = 100
 _ID_LENGTH = 10
 _MAX_ROWS = 12
+_MAX_BYTES = 2**24
 
 
 class ReplayError(Exception):
@@ -104,7 +105,8 @@ class Replays:
     texts: tuple[bytes, bytes]
 
     def keep(self, subject: Subject, port: Lane, shrunk: Shrunk) -> str:
-        """Write a replay, and return the command that runs it; empty where it cannot be written.
+        """Write a replay, and return the command that runs it; empty where it cannot be written, or
+        is larger than 16 MiB.
 
         The oldest are removed, so that a bounded number is kept.
         """
@@ -113,6 +115,8 @@ class Replays:
         text = replay.model_dump_json(indent=1) + "\n"
         name = content_key(text)[:_ID_LENGTH]
         folder = root / FOLDER
+        if len(text) > _MAX_BYTES:
+            return ""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             write_port(folder.parent / ".gitignore", b"*\n")

@@ -6,7 +6,7 @@ order: fewer arguments, axes, elements, numbers that are not zero, and rounder n
 fails what differs in the same place and by the same category, judged against float64 as every case
 is, so that no honest rounding becomes the example.
 
-The original runs first, by itself: it rejects sizes that do not agree, which costs nothing. What is
+The original runs first, by itself: it rejects sizes that do not agree at almost no cost. What is
 left runs in the port, compiled whole, which is three to five times quicker for a new shape in JAX
 than operation by operation; so what is dear is a new shape, and values are cheap.
 """
@@ -21,7 +21,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,17 +36,19 @@ from torchport_checks.worker.protocol import Array, Record, leaves, tree_map
 
 _MAX_RUNS = 2000
 _BATCH = 16
+_BATCH_SECONDS = 1.0
 _WINDOWS = (0.0, 1.0, 1 / 3, 2 / 3)
 _JOINT_SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64)
 _MAX_PIECES = 64
 _SHOWN = 16
+_ROUNDED = 4096
+"""Elements of a tensor whose numbers are made rounder."""
 _LEAST_TIMEOUT = 20.0
 _SHAPES = 0.6
 
 Axes = frozenset[tuple[str, int]]
 """Axes that are cut together, each by its tensor's path and its number."""
 Change = Callable[[NDArray[Any]], NDArray[Any]]
-_T = TypeVar("_T")
 _TENSOR = re.compile(r"\b(?:bool|(?:bf|[cfiu])\d+)\[")
 """A tensor in a text that holds only its dtype and shape."""
 
@@ -159,6 +161,7 @@ class _Search:
         self.simplicity = _simplicity(case.call)
         self.finite = difference.category is not Category.NAN or _kind(difference.torch) == "number"
         self.runs = 0
+        self.batch = _BATCH
         self._seen: set[bytes] = set()
 
     def run(self) -> None:
@@ -195,15 +198,14 @@ class _Search:
 
     def _failures(self, candidates: Iterable[Call]) -> Iterator[tuple[Call, Difference]]:
         """The candidates that are simpler and fail, in order, each with how it does."""
-        fresh = [call for call in candidates if self._is_new(call)]
-        ran: list[tuple[Case, Outcome]] = []
-        for cases in _batches([self.case_of(call) for call in fresh]):
-            outcomes = self._original(cases)
-            ran += [pair for pair in zip(cases, outcomes, strict=True) if self._counts(pair[1])]
-        for _, same in itertools.groupby(ran, key=lambda pair: _signature(pair[0].call)):
-            for batch in _batches(list(same)):
-                ours = self._ported([case for case, _ in batch])
-                for (case, theirs), outcome in zip(batch, ours, strict=True):
+        fresh = (call for call in candidates if self._is_new(call))
+        # Lazily: what comes first is small, and what comes last need often not be run.
+        for _, same in itertools.groupby(fresh, key=_signature):
+            while batch := [self.case_of(call) for call in itertools.islice(same, self.batch)]:
+                ran = zip(batch, self._original(batch), strict=True)
+                counted = [(case, theirs) for case, theirs in ran if self._counts(theirs)]
+                ours = self._ported([case for case, _ in counted]) if counted else []
+                for (case, theirs), outcome in zip(counted, ours, strict=True):
                     if (difference := self._failure(case, theirs, outcome)) is not None:
                         yield case.call, difference
 
@@ -226,7 +228,11 @@ class _Search:
         if time.monotonic() > self.limit or self.runs + len(cases) > _MAX_RUNS:
             raise _Spent
         self.runs += len(cases)
-        return self.subject.submit_source(cases, gradients=self.gradients).result()
+        start = time.monotonic()
+        outcomes = self.subject.submit_source(cases, gradients=self.gradients).result()
+        pace = (time.monotonic() - start) / len(cases)
+        self.batch = int(np.clip(_BATCH_SECONDS / pace, 1, _BATCH))
+        return outcomes
 
     def _ported(self, cases: Sequence[Case]) -> list[Outcome]:
         if time.monotonic() > self.limit:
@@ -309,9 +315,11 @@ class _Search:
     def _least(self, axes: Axes) -> int | None:
         size = self._size(axes)
         sizes = sorted({1, 2, 3, size - size // 2, size - 1} & set(range(1, size)))
-        outcomes = self._original([self.case_of(self._cut({axes: s}, 0.0)) for s in sizes])
-        ran = [s for s, o in zip(sizes, outcomes, strict=True) if o["error"] is None]
-        return min(ran, default=None)
+        for least in sizes:
+            (outcome,) = self._original([self.case_of(self._cut({axes: least}, 0.0))])
+            if outcome["error"] is None:
+                return least
+        return None
 
     def _size(self, axes: Axes) -> int:
         tensors = _tensors(self.best)
@@ -617,6 +625,8 @@ def _simplicity(call: Call) -> tuple[float, ...]:
 
 def _cost(values: NDArray[Any]) -> float:
     """How far from round numbers are: 0 for zeros, 1 for ones, more with size and digits."""
+    if values.size > _ROUNDED:
+        return 99.0 * int(np.count_nonzero(values))
     if values.dtype.kind == "c":
         return _cost(np.real(values)) + _cost(np.imag(values))
     single = values.dtype if values.dtype.kind == "f" else np.dtype(np.float64)
@@ -642,11 +652,6 @@ def _kind(value: float | str | None) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else "number"
-
-
-def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    for start in range(0, len(items), _BATCH):
-        yield items[start : start + _BATCH]
 
 
 # Words.

@@ -150,7 +150,10 @@ class Smallest(Model):
         found = self.difference
         if found.index is None:
             return f"Smallest input: {given}. {found.message}"
-        torch, port = (f"{v:.9g}" if isinstance(v, float) else v for v in (found.torch, found.port))
+        # Adding 0 makes -0 of it 0.
+        torch, port = (
+            f"{v + 0:.9g}" if isinstance(v, float) else v for v in (found.torch, found.port)
+        )
         return f"Smallest input: {given}; torch gives {torch}, the port {port}."
 
 
@@ -257,6 +260,8 @@ class Verdict(Model):
     notes: list[str] = Field(default_factory=list[str])
     dependencies: dict[str, str] = Field(default_factory=dict[str, str])
     """Local files that source or port import, with the SHA-256 of each."""
+    shrink_seconds: float = 0.0
+    """The time there was to look for each smallest input; 0 where none was looked for."""
     seconds: float = 0.0
     from_store: bool = False
 

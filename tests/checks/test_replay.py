@@ -167,6 +167,18 @@ def test_a_stored_verdict_keeps_its_replay(verdict: Verdict, project: Path) -> N
     assert again.of("scaled").smallest == verdict.of("scaled").smallest
 
 
+def test_a_stored_verdict_without_smallest_inputs_is_not_enough(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    pair = write_pair(tmp_path, ORIGINAL, WRONG)
+    asked = CheckOptions(timeout=120, shrink_seconds=300)
+    with Checker(CheckOptions(timeout=120)) as checker:
+        first = checker.check(*pair)
+    with Checker(asked) as checker:
+        second, third = checker.check(*pair), checker.check(*pair)
+    found = [(v.from_store, v.of("Gate").smallest is not None) for v in (first, second, third)]
+    assert found == [(False, False), (False, True), (True, True)]
+
+
 def test_values_are_kept_exactly_and_the_oldest_files_are_dropped(tmp_path: Path) -> None:
     """With no time to make it small, it is the case itself that is kept."""
     original = """\

@@ -193,6 +193,14 @@ def test_a_call_that_can_be_pasted(verdict: Verdict) -> None:
     }
 
 
+def test_one_line_for_people(verdict: Verdict) -> None:
+    calls = {name: verdict.of(name).smallest for name in ("halved", "kept_axis")}
+    assert {name: smallest and smallest.text for name, smallest in calls.items()} == {
+        "halved": "Smallest input: x=i64[] = -1; torch gives 0, the port -1.",
+        "kept_axis": "Smallest input: x=f32[1, 1] = [[0]]. torch gives shape (1, 1), the port (1,).",
+    }
+
+
 def test_the_other_differences_stay(verdict: Verdict) -> None:
     """The verdict's first difference is that of the case it was found in."""
     found = verdict.of("other_axis")
