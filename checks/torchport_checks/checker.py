@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import queue
-import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-
-import numpy as np
+from typing import Self
 
 from torchport_checks.devices import device_names
-from torchport_checks.examine import Lanes, examine
+from torchport_checks.examine import examine
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
+from torchport_checks.mutate import MutationScore, plant
 from torchport_checks.options import CheckOptions, Framework, Target
+from torchport_checks.pair import Lanes, Pair, target_of
 from torchport_checks.replay import Replays
-from torchport_checks.spec import read_specs
-from torchport_checks.store import VerdictStore, content_key, file_hash, project_root
-from torchport_checks.subject import Definition
+from torchport_checks.store import VerdictStore, content_key, project_root
 from torchport_checks.verdicts import Category, DefinitionVerdict, Verdict
 from torchport_checks.versions import installed, judge, version
-from torchport_checks.worker.protocol import Array
 
 Progress = Callable[[str, DefinitionVerdict | None], None]
 """Called with a definition's name when its check begins (None) and ends (its verdict)."""
 
 
 _TARGETS: tuple[Target, ...] = ("jax", "mlx")
-_IMPORTS_MLX = re.compile(rb"^\s*(?:import|from)\s+mlx\b", re.MULTILINE)
-
-
-def target_of(port: bytes) -> Target:
-    """The framework that a port's text is written for: MLX where it imports that, else JAX."""
-    return "mlx" if _IMPORTS_MLX.search(port) else "jax"
 
 
 class _Worker:
@@ -47,9 +38,15 @@ class _Worker:
 
     @staticmethod
     def _lanes(framework: Framework, options: CheckOptions) -> list[Lane]:
-        python, memory = options.python(framework), options.memory_mb
         return [
-            Lane(framework, python, device, memory) for device in device_names(framework, options)
+            Lane(
+                framework,
+                options.python(framework),
+                device,
+                options.memory_mb,
+                containment=options.containment,
+            )
+            for device in device_names(framework, options)
         ]
 
     def all(self) -> list[Lane]:
@@ -147,6 +144,32 @@ class Checker:
         finally:
             self._free.put(worker)
 
+    def mutate(
+        self,
+        source: Path,
+        port: Path,
+        *,
+        definitions: Sequence[str] | None = None,
+        limit: int = 40,
+        progress: Callable[[int, int], None] = lambda done, of: None,
+    ) -> MutationScore:
+        """Plant up to `limit` translation errors into each definition; see which are noticed.
+
+        Raises:
+            OSError: a file cannot be read.
+            RemoteError: a file cannot be imported.
+            LaneFailure: a framework is missing.
+        """
+        source, port = source.resolve(), port.resolve()
+        texts = source.read_bytes(), port.read_bytes()
+        worker = self._free.get()
+        try:
+            lanes = worker.for_target(target_of(texts[1]))
+            pair = Pair(lanes, self.options, source, port, texts)
+            return plant(pair, definitions, limit, progress)
+        finally:
+            self._free.put(worker)
+
     def stored(self, source: Path, port: Path, texts: tuple[bytes, bytes]) -> Verdict | None:
         """The stored verdict on a whole pair with these texts; nothing is run."""
         source, port = source.resolve(), port.resolve()
@@ -189,54 +212,44 @@ class Checker:
             seconds = time.perf_counter() - start
             return known.model_copy(update={"seconds": seconds})
         lanes = worker.for_target(target_of(texts[1]))
+        pair = Pair(lanes, self.options, source, port, texts)
         replays = Replays(source, port, texts) if self._store else None
-        pair = _Pair(lanes, self.options, source, port, texts, definitions, progress, replays)
-        verdict = pair.check()
+        verdict = _Check(pair, definitions, progress, replays).run()
         verdict = verdict.model_copy(update={"seconds": time.perf_counter() - start})
         if store is not None:
             store.put(key, verdict)
         return verdict
 
 
-class _Pair:
+@dataclass
+class _Check:
     """One check of one pair."""
 
-    def __init__(
-        self,
-        lanes: Lanes,
-        options: CheckOptions,
-        source: Path,
-        port: Path,
-        texts: tuple[bytes, bytes],
-        definitions: Sequence[str] | None,
-        progress: Progress | None,
-        replays: Replays | None,
-    ) -> None:
-        self.lanes, self.options, self.replays = lanes, options, replays
-        self.source, self.port, self.texts = source, port, texts
-        self.definitions, self.progress = definitions, progress
-        self.dependencies: dict[str, str] = {}
-        self.loaded_by: list[int | None] = []
+    pair: Pair
+    names: Sequence[str] | None
+    progress: Progress | None
+    replays: Replays | None
 
-    def check(self) -> Verdict:
+    def run(self) -> Verdict:
         """Load both files, examine each definition, and collect the verdicts."""
+        pair = self.pair
         try:
-            listed, lines = self._load()
+            listed, lines = pair.load()
         except (LaneFailure, RemoteError) as failure:
             return self._failed(failure)
         verdicts: list[DefinitionVerdict] = []
         # The outer definitions come last in a file, and running them shows how they call the rest.
-        for definition in reversed(list(self._paired(listed, lines))):
+        for definition in reversed(list(pair.definitions(listed, lines, self.names))):
             if isinstance(definition, DefinitionVerdict):
                 verdicts.append(definition)
                 continue
             self._report(definition.name, None)
-            verdict = examine(definition, self.lanes, self.options, self.replays)
+            verdict = examine(definition, pair, self.replays)
             verdicts.append(verdict)
             self._report(definition.name, verdict)
-            if self.loaded_by != [lane.pid for lane in self.lanes.all()]:
+            if pair.loaded_by != [lane.pid for lane in pair.lanes.all()]:
                 try:
-                    self._load()
+                    pair.load()
                 except (LaneFailure, RemoteError) as failure:
                     return self._failed(failure, verdicts)
         return self._verdict(verdicts)
@@ -244,71 +257,6 @@ class _Pair:
     def _report(self, name: str, verdict: DefinitionVerdict | None) -> None:
         if self.progress is not None:
             self.progress(name, verdict)
-
-    def _load(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
-        """Each file in its lanes: the source's definitions, and the port's lines."""
-        sides = [
-            (lane, path, text, side)
-            for lanes, path, text, side in (
-                (self.lanes.torch, self.source, self.texts[0], "original"),
-                (self.lanes.port, self.port, self.texts[1], "port"),
-            )
-            for lane in lanes
-        ]
-        futures = [
-            lane.submit(
-                "load",
-                timeout=self.options.timeout,
-                path=str(path),
-                source=Array("uint8", np.frombuffer(text, np.uint8)),
-            )
-            for lane, path, text, _ in sides
-        ]
-        for future in futures:
-            future.exception()
-        loaded: list[dict[str, Any]] = []
-        for future, (_, path, _, side) in zip(futures, sides, strict=True):
-            try:
-                loaded.append(future.result())
-            except RemoteError as error:
-                line = f":{error.line}" if error.line else ""
-                error.args = (f"The {side} cannot be imported ({path.name}{line}): {error}",)
-                raise
-        for answer in loaded:
-            for path in answer["dependencies"]:
-                self.dependencies[path] = file_hash(Path(path))
-        self.loaded_by = [lane.pid for lane in self.lanes.all()]
-        return loaded[0]["definitions"], loaded[-1]["lines"]
-
-    def _paired(
-        self, listed: list[dict[str, Any]], lines: dict[str, int]
-    ) -> Iterator[Definition | DefinitionVerdict]:
-        specs = read_specs(self.texts[0].decode(errors="replace"))
-        wanted = None if self.definitions is None else set(self.definitions)
-        for entry in sorted(listed, key=lambda entry: entry["line"]):
-            name, kind, line = entry["name"], entry["kind"], entry["line"]
-            if wanted is not None and name not in wanted:
-                continue
-            if name in lines:
-                yield Definition(name, kind, line, lines[name], specs.get(name))
-            else:
-                yield DefinitionVerdict(
-                    name=name,
-                    kind=kind,
-                    source_line=line,
-                    status="not_run" if wanted is None else "error",
-                    category=Category.MISSING,
-                    message=f"{self.port.name} does not define {name}.",
-                )
-        for name in sorted((wanted or set()) - {entry["name"] for entry in listed}):
-            yield DefinitionVerdict(
-                name=name,
-                kind="function",
-                source_line=0,
-                status="error",
-                category=Category.MISSING,
-                message=f"{self.source.name} defines no function or module class {name}.",
-            )
 
     def _failed(
         self, failure: LaneFailure | RemoteError, verdicts: Sequence[DefinitionVerdict] = ()
@@ -320,16 +268,17 @@ class _Pair:
         return self._verdict(verdicts).model_copy(update={"error": message, "category": category})
 
     def _verdict(self, verdicts: Sequence[DefinitionVerdict]) -> Verdict:
-        infos = [lane.known_info() for lane in self.lanes.all()]
+        pair = self.pair
+        infos = [lane.known_info() for lane in pair.lanes.all()]
         return Verdict(
             torchport=version(),
-            source=str(self.source),
-            port=str(self.port),
-            target=target_of(self.texts[1]),
+            source=str(pair.source),
+            port=str(pair.port),
+            target=target_of(pair.texts[1]),
             lanes=[info for info in infos if info is not None],
             definitions=sorted(verdicts, key=lambda verdict: verdict.source_line),
-            dependencies=self.dependencies,
-            shrink_seconds=self.options.shrink_seconds,
+            dependencies=pair.dependencies,
+            shrink_seconds=pair.options.shrink_seconds,
         )
 
 

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import numpy as np
 from pydantic import Field, ValidationError
 
 from torchport_checks.draws import Case
 from torchport_checks.judging import judge
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
 from torchport_checks.options import CheckOptions, Target
+from torchport_checks.pair import Lanes, Pair
 from torchport_checks.shrink import Shrunk, used
 from torchport_checks.spec import Spec
 from torchport_checks.store import content_key, file_hash, project_root
@@ -32,7 +32,7 @@ from torchport_checks.subject import Definition, Form, Outcome, Subject, Uncheck
 from torchport_checks.verdicts import Category, Difference, InputUsed, Model, Status
 from torchport_checks.versions import version
 from torchport_checks.worker.inputs import Call
-from torchport_checks.worker.protocol import Array, decode, encode, leaves
+from torchport_checks.worker.protocol import decode, encode, leaves
 from torchport_translators.files import FileProblem, write_port
 
 FOLDER = Path(".torchport", "replays")
@@ -292,7 +292,10 @@ def run_replay(path: Path, options: CheckOptions) -> Replayed:
     options = options.model_copy(update={"seed": replay.seed})
     case = Case(replay.draw, Call(args, kwargs), replay.train)
     try:
-        lines = _load(torch, port, sides, options.timeout)
+        texts = (sides[0].read_bytes(), sides[1].read_bytes())
+        pair = Pair(Lanes([torch], [port]), options, sides[0], sides[1], texts)
+        listed, ported = pair.load()
+        lines = [{entry["name"]: entry["line"] for entry in listed}, ported]
         name = replay.definition
         for file, found in zip(sides, lines, strict=True):
             if name not in found:
@@ -314,28 +317,6 @@ def run_replay(path: Path, options: CheckOptions) -> Replayed:
     finally:
         torch.close()
         port.close()
-
-
-def _load(torch: Lane, port: Lane, sides: list[Path], timeout: float) -> list[dict[str, int]]:
-    """Load source and port; the lines of the definitions of each.
-
-    Raises:
-        RemoteError: a file cannot be imported.
-        LaneFailure: a lane does not answer.
-    """
-    texts = [Array("uint8", np.frombuffer(path.read_bytes(), np.uint8)) for path in sides]
-    futures = [
-        lane.submit("load", timeout=timeout, path=str(path), source=text)
-        for lane, path, text in zip((torch, port), sides, texts, strict=True)
-    ]
-    for future in futures:
-        future.exception()
-    try:
-        original, ported = (future.result() for future in futures)
-    except RemoteError as error:
-        error.args = (f"A file cannot be imported{at_line(error.line)}: {error}",)
-        raise
-    return [{d["name"]: d["line"] for d in original["definitions"]}, ported["lines"]]
 
 
 def _ended(

@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from torchport_checks.draws import Case
 from torchport_checks.judging import judge
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
-from torchport_checks.subject import Form, Outcome, Subject, Unchecked, untraceable
+from torchport_checks.subject import Form, Outcome, Subject, Unchecked
+from torchport_checks.variants import UNTRACEABLE
 from torchport_checks.verdicts import Category, Difference, Inputs, InputUsed, Smallest
 from torchport_checks.worker.inputs import Call, describe, rounded
 from torchport_checks.worker.protocol import Array, Record, leaves, tree_map
@@ -238,7 +239,9 @@ class _Search:
         if time.monotonic() > self.limit:
             raise _Spent
         ours = self.subject.run_port(self.port, self.form, cases, gradients=self.gradients)
-        if self.form == "compiled" and any(map(untraceable, ours)):
+        if self.form == "compiled" and any(
+            o["error"] is not None and o["error"]["type"] in UNTRACEABLE for o in ours
+        ):
             self.form = "eager"
             ours = self.subject.run_port(self.port, "eager", cases, gradients=self.gradients)
         return ours

@@ -25,17 +25,6 @@ Outcome = dict[str, Any]
 `weight_gradients`; torch's also `reference` (the same in float64), `random`, `mutated`, `modules`
 and `reason` (why there are no gradients)."""
 
-# What a port raises under a trace where it needs a value that is known only when it runs.
-_UNTRACEABLE = {
-    "ConcretizationTypeError",
-    "NonConcreteBooleanIndexError",
-    "TracerArrayConversionError",
-    "TracerBoolConversionError",
-    "TracerIntegerConversionError",
-    "UnexpectedTracerError",
-    "TraceContextError",
-}
-
 
 class Unchecked(Exception):
     """A definition cannot be run, or its port cannot be made; the attributes are the verdict's."""
@@ -73,10 +62,12 @@ class Subject:
     Attributes:
         call: the inputs, the given ones or those that were found.
         inputs: the same for people.
-        init: the constructor's arguments as they travel; None for a function.
         trains: whether train mode is worth a run.
+        drops: whether it has dropout layers.
         large: whether one run takes so long that several would teach less than they cost.
+        init: the constructor's arguments as they travel; None for a function without modules.
         parameters: the names of the call's arguments, the positional ones first.
+        differentiable: whether there are parameters to train.
         error: what the original raises with inputs that were given to it, as data; or None.
     """
 
@@ -103,9 +94,11 @@ class Subject:
         call = prepared["call"]
         self.call = Call(call["args"], call["kwargs"], call["bounds"])
         self.trains: bool = prepared["train"]
+        self.drops: bool = prepared["drops"]
         self.large: bool = prepared["large"]
-        self.init: dict[str, Any] | None = prepared["init"]
+        self.init: Any = prepared["init"]
         self.parameters: list[str] = prepared["parameters"]
+        self.differentiable = bool(prepared["weight_names"])
         self.error: dict[str, Any] | None = prepared["error"]
         self.inputs = _inputs_used(prepared, options)
         self._prepared = prepared
@@ -142,12 +135,18 @@ class Subject:
         return expected, ours
 
     def submit_source(
-        self, cases: Sequence[Case], *, lane: Lane | None = None, gradients: bool | None = None
+        self,
+        cases: Sequence[Case],
+        *,
+        lane: Lane | None = None,
+        form: Form = "eager",
+        gradients: bool | None = None,
     ) -> Future[Any]:
-        """The original's outcomes, as a future."""
+        """The original's outcomes, as a future; there is no reference of a compiled one."""
         return (lane or self.torch).submit(
             "run",
             timeout=self.options.timeout,
+            form=form,
             gradients=self.options.gradients if gradients is None else gradients,
             **_wire(cases),
         )
@@ -240,8 +239,3 @@ def _inputs_used(prepared: dict[str, Any], options: CheckOptions) -> Inputs:
 def at_line(line: int | None) -> str:
     """` at line 3`, for a message."""
     return f" at line {line}" if line else ""
-
-
-def untraceable(outcome: Outcome) -> bool:
-    """Whether a port failed because it needs a value that is known only when it runs."""
-    return outcome["error"] is not None and outcome["error"]["type"] in _UNTRACEABLE
