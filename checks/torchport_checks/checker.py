@@ -17,6 +17,7 @@ from torchport_checks.lanes import Lane, LaneFailure, RemoteError
 from torchport_checks.mutate import MutationScore, plant
 from torchport_checks.options import CheckOptions, Framework, Target
 from torchport_checks.pair import Lanes, Pair, target_of
+from torchport_checks.replay import Replays
 from torchport_checks.store import VerdictStore, content_key, project_root
 from torchport_checks.verdicts import Category, DefinitionVerdict, Verdict
 from torchport_checks.versions import installed, judge, version
@@ -184,9 +185,14 @@ class Checker:
         wanted = "all" if definitions is None else "\n".join(sorted(definitions))
         frameworks: tuple[Framework, ...] = ("torch", target_of(texts[1]))
         return content_key(
-            *texts, str(source), str(port), wanted, judge(), self.options.model_dump_json(),
+            *texts, str(source), str(port), wanted, judge(),
+            self.options.model_dump_json(exclude={"shrink_seconds"}),
             *(installed(self.options.python(framework)) for framework in frameworks),
         )  # fmt: skip
+
+    def _explained(self, known: Verdict) -> bool:
+        """Whether smallest inputs were looked for where that is asked; an editor does not ask."""
+        return not self.options.shrink_seconds or bool(known.shrink_seconds) or known.ok
 
     def _check(
         self,
@@ -201,12 +207,14 @@ class Checker:
         start = time.perf_counter()
         store = VerdictStore(project_root(source)) if self._store else None
         key = self._key(source, port, texts, definitions)
-        if store is not None and not fresh and (known := store.get(key)) is not None:
+        known = store.get(key) if store is not None and not fresh else None
+        if known is not None and self._explained(known):
             seconds = time.perf_counter() - start
             return known.model_copy(update={"seconds": seconds})
         lanes = worker.for_target(target_of(texts[1]))
         pair = Pair(lanes, self.options, source, port, texts)
-        verdict = _Check(pair, definitions, progress).run()
+        replays = Replays(source, port, texts) if self._store else None
+        verdict = _Check(pair, definitions, progress, replays).run()
         verdict = verdict.model_copy(update={"seconds": time.perf_counter() - start})
         if store is not None:
             store.put(key, verdict)
@@ -220,6 +228,7 @@ class _Check:
     pair: Pair
     names: Sequence[str] | None
     progress: Progress | None
+    replays: Replays | None
 
     def run(self) -> Verdict:
         """Load both files, examine each definition, and collect the verdicts."""
@@ -235,10 +244,10 @@ class _Check:
                 verdicts.append(definition)
                 continue
             self._report(definition.name, None)
-            verdict = examine(definition, pair)
+            verdict = examine(definition, pair, self.replays)
             verdicts.append(verdict)
             self._report(definition.name, verdict)
-            if verdict.category in (Category.TIMEOUT, Category.MEMORY, Category.CRASH):
+            if pair.loaded_by != [lane.pid for lane in pair.lanes.all()]:
                 try:
                     pair.load()
                 except (LaneFailure, RemoteError) as failure:
@@ -269,6 +278,7 @@ class _Check:
             lanes=[info for info in infos if info is not None],
             definitions=sorted(verdicts, key=lambda verdict: verdict.source_line),
             dependencies=pair.dependencies,
+            shrink_seconds=pair.options.shrink_seconds,
         )
 
 

@@ -1,4 +1,4 @@
-"""`torchport port`, `check`, `devices`, `doctor` and `clean`."""
+"""`torchport port`, `check`, `replay`, `devices`, `doctor` and `clean`."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from torchport_checks.checker import Checker
     from torchport_checks.mutate import MutationScore
     from torchport_checks.options import CheckOptions
+    from torchport_checks.replay import Replayed
     from torchport_checks.reports.checked import Checked
     from torchport_checks.verdicts import DefinitionVerdict, Verdict
 
@@ -116,9 +117,8 @@ def _filed(form: Format | None, path: Path) -> Format:
     return format_of(path) or form or "json"
 
 
-def _limits(function: Any) -> Any:
+def _bounded(function: Any) -> Any:
     for option in (
-        click.option("--fresh", is_flag=True, help="Run even where a stored verdict is current."),
         click.option(
             "--memory",
             type=click.IntRange(min=1),
@@ -174,6 +174,13 @@ def _deepened(
     """The options of a check from the command line."""
     options = options if quick else options.thorough()
     return options.model_copy(update={"search": search or 0, "graphs": variants})
+
+
+def _limits(function: Any) -> Any:
+    fresh = click.option(
+        "--fresh", is_flag=True, help="Run even where a stored verdict is current."
+    )
+    return _bounded(fresh(function))
 
 
 @contextlib.contextmanager
@@ -590,6 +597,64 @@ def _show_score(score: MutationScore, port: Path) -> None:
             "  A planted error may compute the same; else give inputs that show it, in a comment "
             "# torchport: check(...)."
         )
+
+
+@click.command(short_help="Run the smallest failing input of a definition again.")
+@click.argument("name", metavar="ID|FILE")
+@_bounded
+@json_option
+def replay(name: str, timeout: float | None, memory: int | None, as_json: bool) -> None:
+    """Run the smallest failing input of a definition again.
+
+    ID is what `torchport check` names beside a port that diverges; FILE is a replay's file, as they
+    are kept under .torchport/replays/. The original and the port run as they are now.
+
+    \b
+    Examples:
+      torchport replay 3f2a90b1c4
+      torchport replay .torchport/replays/3f2a90b1c4.json --json
+
+    \b
+    Exit code: 0 it no longer diverges, 1 it still does, or cannot be judged,
+    2 there is no such replay, or a file or framework is missing.
+    """
+    from torchport_checks import replay as replays
+    from torchport_checks.verdicts import Category
+
+    try:
+        path = replays.find_replay(name, Path.cwd())
+        options = check_options(configuration_for([str(path)]), timeout, memory)
+        result = replays.run_replay(path, options)
+    except replays.ReplayError as error:
+        fail(error)
+    code = 0 if result.status == "verified" else 1
+    if result.category is Category.FRAMEWORK:
+        code = 2
+    if as_json:
+        data = json.loads(result.model_dump_json())
+        print_json({**envelope("replay"), "replay": data, "exit_code": code})
+    else:
+        click.echo(_replay_text(result))
+    raise click.exceptions.Exit(code)
+
+
+def _replay_text(result: Replayed) -> str:
+    from torchport_checks.reports.checked import short
+
+    colour = {"verified": "green", "diverged": "red", "error": "red"}.get(result.status, "yellow")
+    given = ", ".join(f"{item.name}={item.text}" for item in result.inputs)
+    lines = [f"{click.style(result.definition, bold=True)}({given})"]
+    if result.python:
+        lines.append(f"  {result.python}")
+    lines += [f"note: {short(p)} has changed since this was found." for p in result.changed]
+    for row in result.rows:
+        lines += [row.where, f"  original  {row.torch}", f"  port      {row.port}"]
+        if row.reference:
+            lines.append(f"  float64   {row.reference}")
+    word = result.category.value if result.category else result.status
+    lines.append(f"{click.style(word, fg=colour, bold=True)}: {result.message}")
+    lines += [f"note: {note}" for note in result.notes]
+    return "\n".join([*lines, *([result.output] if result.output else [])])
 
 
 @click.command(short_help="List the frameworks and devices of this machine.")

@@ -15,7 +15,9 @@ from torchport_checks.draws import Case, redraw
 from torchport_checks.judging import SPEC, finite, judge
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
 from torchport_checks.pair import Pair
+from torchport_checks.replay import Replays
 from torchport_checks.search import search
+from torchport_checks.shrink import shrink_first
 from torchport_checks.subject import (
     Definition,
     Form,
@@ -31,6 +33,7 @@ from torchport_checks.verdicts import (
     Difference,
     Gradients,
     Inputs,
+    Smallest,
     Stages,
     Status,
     Variant,
@@ -53,6 +56,7 @@ class _Result:
     inputs: Inputs | None = None
     variants: list[Variant] = field(default_factory=list[Variant])
     comparison: Comparison = field(default_factory=Comparison)
+    smallest: Smallest | None = None
     output: str = ""
     behavioural: Literal["passed", "failed", "not_run"] = "not_run"
     ended: bool = False
@@ -74,6 +78,7 @@ class _Result:
             inputs=self.inputs,
             variants=self.variants,
             differences=self.comparison.differences,
+            smallest=self.smallest,
             notes=self.comparison.notes,
             output=self.output,
             seconds=seconds,
@@ -92,16 +97,21 @@ class _Result:
             self.comparison.notes.append(note)
 
 
-def examine(definition: Definition, pair: Pair) -> DefinitionVerdict:
+def examine(
+    definition: Definition, pair: Pair, replays: Replays | None = None
+) -> DefinitionVerdict:
     """Check one definition of a pair that is loaded.
 
-    Never raises for what the code does: a crash, a hang or an error is the verdict. After a crash,
-    a hang or too much memory (see the verdict's category) the caller loads the files again.
+    Never raises for what the code does: a crash, a hang or an error is the verdict. A lane's process
+    may be another one afterwards (see `Pair.loaded_by`): the caller then loads the files again.
+
+    Args:
+        replays: where the smallest failing input is kept.
     """
     start = time.perf_counter()
     result = _Result(definition)
     try:
-        _examine(result, pair)
+        _examine(result, pair, replays)
     except Unchecked as unchecked:
         result.fail(unchecked.status, unchecked.category, f"{unchecked}", unchecked.output)
     except LaneFailure as failure:
@@ -109,7 +119,7 @@ def examine(definition: Definition, pair: Pair) -> DefinitionVerdict:
     return result.verdict(time.perf_counter() - start)
 
 
-def _examine(result: _Result, pair: Pair) -> None:
+def _examine(result: _Result, pair: Pair, replays: Replays | None) -> None:
     lanes, options = pair.lanes, pair.options
     subject = Subject(result.definition, lanes.torch[0], options)
     result.inputs = subject.inputs
@@ -157,6 +167,9 @@ def _examine(result: _Result, pair: Pair) -> None:
     elif random:
         result.note("Train mode is random in the original; it was not compared.")
     _conclude(result, compared)
+    if not result.ended:
+        found, keep = result.comparison.differences, replays.keep if replays else None
+        result.smallest = shrink_first(subject, lanes.port, form, cases, found, keep)
 
 
 def _behave(result: _Result, subject: Subject, port: Lane, case: Case, random: bool) -> None:

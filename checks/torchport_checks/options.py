@@ -36,6 +36,8 @@ class CheckOptions(BaseModel):
     behaviour: bool = False
     """Train both sides for some steps, and compare the distributions of what is random."""
     seed: int = 0
+    shrink_seconds: float = Field(default=0.0, ge=0)
+    """Seconds to look for the smallest input with which a definition fails; 0 does not look."""
     timeout: float = Field(default=120.0, gt=0)
     """Seconds for one request to a lane: a load, or all runs of one definition."""
     containment: Literal["auto", "off"] = "auto"
@@ -54,7 +56,9 @@ class CheckOptions(BaseModel):
 
     def thorough(self) -> CheckOptions:
         """The same with all that a full check runs; the defaults are what the editor runs on save."""
-        return self.model_copy(update={"forms": ("compiled", "eager"), "behaviour": True})
+        return self.model_copy(
+            update={"forms": ("compiled", "eager"), "behaviour": True, "shrink_seconds": 5.0}
+        )
 
     def python(self, framework: Framework) -> str:
         """The interpreter that has a framework."""

@@ -46,6 +46,7 @@ class Pair:
     Attributes:
         texts: of source and port.
         dependencies: local files that either imports, with the SHA-256 of each.
+        loaded_by: the processes of the lanes that loaded the files.
     """
 
     lanes: Lanes
@@ -54,6 +55,7 @@ class Pair:
     port: Path
     texts: tuple[bytes, bytes]
     dependencies: dict[str, str] = field(default_factory=dict[str, str])
+    loaded_by: list[int | None] = field(default_factory=list[int | None])
 
     def load(self) -> tuple[list[dict[str, Any]], dict[str, int]]:
         """Each file in its lanes: the source's definitions, and the port's lines.
@@ -79,6 +81,7 @@ class Pair:
         for answer in loaded:
             for path in answer["dependencies"]:
                 self.dependencies[path] = file_hash(Path(path))
+        self.loaded_by = [lane.pid for lane in self.lanes.all()]
         return loaded[0]["definitions"], loaded[-1]["lines"]
 
     def load_source(self, lane: Lane, *, equivalent: bool = False) -> Future[Any]:

@@ -66,6 +66,7 @@ class Subject:
         drops: whether it has dropout layers.
         large: whether one run takes so long that several would teach less than they cost.
         init: the constructor's arguments as they travel; None for a function without modules.
+        parameters: the names of the call's arguments, the positional ones first.
         differentiable: whether there are parameters to train.
         error: what the original raises with inputs that were given to it, as data; or None.
     """
@@ -96,6 +97,7 @@ class Subject:
         self.drops: bool = prepared["drops"]
         self.large: bool = prepared["large"]
         self.init: Any = prepared["init"]
+        self.parameters: list[str] = prepared["parameters"]
         self.differentiable = bool(prepared["weight_names"])
         self.error: dict[str, Any] | None = prepared["error"]
         self.inputs = _inputs_used(prepared, options)

@@ -154,6 +154,35 @@ class Difference(Model):
     """Of differing values."""
 
 
+class Smallest(Model):
+    """The smallest input that was found with which a definition fails in the same way."""
+
+    inputs: list[InputUsed]
+    """Its arguments; the text holds the values where they are few: `f32[1, 2] = [[0, 1]]`."""
+    python: str
+    """The call as Python that can be pasted; empty where it would be too long to read."""
+    difference: Difference
+    """What differs with it, in the same place as the first difference of the verdict."""
+    replay: str = ""
+    """The command that runs it again; empty where it was not kept."""
+    runs: int
+    """How many calls were tried."""
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """The input, and what both sides make of it, in one line."""
+        given = ", ".join(f"{item.name}={item.text}" for item in self.inputs)
+        found = self.difference
+        if found.index is None:
+            return f"Smallest input: {given}. {found.message}"
+        # Adding 0 makes -0 of it 0.
+        torch, port = (
+            f"{v + 0:.9g}" if isinstance(v, float) else v for v in (found.torch, found.port)
+        )
+        return f"Smallest input: {given}; torch gives {torch}, the port {port}."
+
+
 class Stages(Model):
     """How far the check came, stage by stage."""
 
@@ -232,6 +261,8 @@ class DefinitionVerdict(Model):
     inputs: Inputs | None = None
     variants: list[Variant] = Field(default_factory=list[Variant])
     differences: list[Difference] = Field(default_factory=list[Difference])
+    smallest: Smallest | None = None
+    """Of the first difference, where it was looked for (`CheckOptions.shrink_seconds`)."""
     notes: list[str] = Field(default_factory=list[str])
     output: str = ""
     """The end of what the code printed, where the check failed."""
@@ -259,6 +290,8 @@ class Verdict(Model):
     notes: list[str] = Field(default_factory=list[str])
     dependencies: dict[str, str] = Field(default_factory=dict[str, str])
     """Local files that source or port import, with the SHA-256 of each."""
+    shrink_seconds: float = 0.0
+    """The time there was to look for each smallest input; 0 where none was looked for."""
     seconds: float = 0.0
     from_store: bool = False
 

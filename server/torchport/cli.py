@@ -40,6 +40,11 @@ COMMANDS = {
     "check": Entry(
         "torchport_checks.commands", "check", "Run a port against its original and judge it."
     ),
+    "replay": Entry(
+        "torchport_checks.commands",
+        "replay",
+        "Run the smallest failing input of a definition again.",
+    ),
     "explain": Entry(
         "torchport_translators.commands",
         "explain",

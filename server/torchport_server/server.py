@@ -314,6 +314,8 @@ class Server(LanguageServer):
             blamed = [side for side in texts if changed[side]] or ["port"]
             files = shlex.join((pair.source.name, pair.port.name))
             replay = f"torchport check {files} --only {verdict.name} --fresh"
+            if verdict.smallest is not None and verdict.smallest.replay:
+                replay = verdict.smallest.replay
             for side, other in (("source", "port"), ("port", "source")):
                 at = (changed[side] or [lines[side]])[0]
                 there = (changed[other] or [lines[other]])[0]

@@ -264,7 +264,8 @@ def test_nothing_outlives_a_checker_that_was_killed(name: str, tmp_path: Path) -
 MAKES = """
     import os, sys
     from torchport_checks.containment import Scratch
-    print(Scratch("test").path, flush=True)
+    scratch = Scratch("test")
+    print(scratch.path, flush=True)
     sys.stdin.read()
     os._exit(0)
 """

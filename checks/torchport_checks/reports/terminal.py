@@ -198,7 +198,10 @@ def _failure(
     head.append(f"  {'  '.join(places)}", style="dim")
     if told != definition.name:
         return Group(head, _indented(Text(f"As {told}, above.")))
-    return Group(head, _indented(_message(definition.message)))
+    parts = [_indented(_message(definition.message))]
+    if (smallest := definition.smallest) is not None:
+        parts += [_indented(Text(line)) for line in (smallest.text, smallest.replay) if line]
+    return Group(head, *parts)
 
 
 def _message(text: str, style: str = "") -> Text:
