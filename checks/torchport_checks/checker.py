@@ -205,7 +205,8 @@ class _Check:
             verdict = examine(definition, pair)
             verdicts.append(verdict)
             self._report(definition.name, verdict)
-            if verdict.category in (Category.TIMEOUT, Category.MEMORY, Category.CRASH):
+            ended = any(lane.pid is None for lane in pair.lanes.all())
+            if ended or verdict.category in (Category.TIMEOUT, Category.MEMORY, Category.CRASH):
                 try:
                     pair.load()
                 except (LaneFailure, RemoteError) as failure:

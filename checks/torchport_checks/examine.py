@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from torchport_checks.compare import Comparison, compare
 from torchport_checks.draws import Case, redraw
 from torchport_checks.judging import SPEC, judge
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
+from torchport_checks.locate import locate
 from torchport_checks.pair import Pair
 from torchport_checks.subject import (
     Definition,
@@ -28,6 +30,7 @@ from torchport_checks.verdicts import (
     Difference,
     Gradients,
     Inputs,
+    Located,
     Stages,
     Status,
     Variant,
@@ -60,6 +63,9 @@ class _Result:
     inputs: Inputs | None = None
     variants: list[Variant] = field(default_factory=list[Variant])
     comparison: Comparison = field(default_factory=Comparison)
+    failing: tuple[Case, list[Difference]] | None = None
+    """The first case in which something is wrong, and what."""
+    located: Located | None = None
     output: str = ""
     ended: bool = False
     """Whether the outcome is set, and there is nothing more to compare."""
@@ -80,6 +86,7 @@ class _Result:
             inputs=self.inputs,
             variants=self.variants,
             differences=self.comparison.differences,
+            located=self.located,
             notes=self.comparison.notes,
             output=self.output,
             seconds=seconds,
@@ -147,6 +154,9 @@ def _examine(result: _Result, pair: Pair) -> None:
     for lane in lanes.torch[1:]:
         _examine_device(result, subject, lane, cases[0], expected[0])
     _conclude(result, compared, random)
+    if options.locate and result.failing is not None:
+        with contextlib.suppress(LaneFailure):  # the verdict stands without
+            result.located = locate(subject, port, *result.failing)
 
 
 def plan(subject: Subject) -> list[Case]:
@@ -198,6 +208,8 @@ def _judge(
             continue
         judged = judge(subject, case, theirs, ours)
         result.comparison.add(judged.comparison)
+        if judged.wrong and result.failing is None:
+            result.failing = case, _wrong(judged.comparison.differences)
         result.gradients = result.gradients.joined(judged.gradients)
         if judged.compared:
             compared.append(case.label)

@@ -29,6 +29,8 @@ class CheckOptions(BaseModel):
     train: bool = True
     """Compare train mode too, where it is deterministic (batch statistics, running averages)."""
     gradients: bool = True
+    locate: bool = False
+    """Look for the operation at which a port begins to differ; takes some more runs of what does."""
     seed: int = 0
     timeout: float = Field(default=120.0, gt=0)
     """Seconds for one request to a lane: a load, or all runs of one definition."""

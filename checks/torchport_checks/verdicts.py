@@ -186,6 +186,33 @@ class Variant(Model):
     """The port's line at which it fails, or at which it cannot be compiled."""
 
 
+class Located(Model):
+    """The operation at which a port begins to differ: what it is made from agrees, and it does not."""
+
+    of: Literal["value", "gradient"]
+    """Whether its value differs, or the gradient that it passes on."""
+    source_line: int
+    port_line: int
+    port_first_line: int
+    """Before `port_line` where the port takes several statements for the original's operation."""
+    source_text: str
+    port_text: str
+    """The operations, as they are written."""
+    source_statement: str
+    port_statement: str
+    index: tuple[int, ...] | None = None
+    """Of the element that is worst."""
+    torch: float | str | None = None
+    port: float | str | None = None
+    reference: float | None = None
+    """What float64 says there."""
+    certainty: Literal["certain", "likely"]
+    """`certain`: with torch's value in this one place, everything after it agrees. `likely`: more
+    agrees, but not all; or what differs could only be compared."""
+    further: list[tuple[int, int]] = Field(default_factory=list[tuple[int, int]])
+    """Lines of source and port at which more was found, once this one was put right."""
+
+
 class DefinitionVerdict(Model):
     """The verdict on one function or module class."""
 
@@ -204,6 +231,7 @@ class DefinitionVerdict(Model):
     inputs: Inputs | None = None
     variants: list[Variant] = Field(default_factory=list[Variant])
     differences: list[Difference] = Field(default_factory=list[Difference])
+    located: Located | None = None
     notes: list[str] = Field(default_factory=list[str])
     output: str = ""
     """The end of what the code printed, where the check failed."""

@@ -1,0 +1,634 @@
+"""Where a port begins to differ: traces of both sides, and torch's values put into the port's.
+
+Both sides run once more with the value of each operation recorded (`worker/trace.py`). Operations
+whose values agree, judged as results are, are aligned. Of what is left over, the first operation of
+each side is the suspect: the port runs again with torch's value in the place of its own. Where all
+that the definition returns then agrees, nothing else is wrong, and the operation is named for
+certain; where only more agrees, the search goes on from there and finds the next one.
+
+For gradients it is the cotangents that are compared: the operation is at fault that receives what
+torch's receives, and passes something else on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from torchport_checks.compare import Comparison, compare
+from torchport_checks.draws import Case
+from torchport_checks.lanes import Lane, RemoteError
+from torchport_checks.subject import Subject
+from torchport_checks.verdicts import Category, Difference, Located
+from torchport_checks.worker.protocol import Array
+from torchport_checks.worker.trace import HIDDEN
+
+SECONDS = 5.0
+"""For all runs that look for one operation."""
+
+_MAX_OPERATIONS = 400
+_MAX_TRIES = 150
+_MAX_FAULTS = 4
+_SAMPLE = 512
+_FAR = 1e-2
+
+
+@dataclass(frozen=True)
+class _Site:
+    """A place in the text; see `worker.trace.Site`."""
+
+    kind: Literal["op", "name"]
+    span: tuple[int, int]
+    text: str
+    statement: tuple[int, int, str]
+    target: str
+    called: str
+    function: str
+    operands: list[int]
+
+    @property
+    def bare(self) -> bool:
+        """Whether it is a name that is assigned or returned as it is."""
+        return self.kind == "op" and self.called == self.text
+
+
+@dataclass
+class _Operation:
+    """An operation that ran: its event, and the events of what it was made from."""
+
+    event: int
+    site: _Site
+    number: int
+    value: Array
+    operands: list[int]
+
+
+@dataclass
+class _Trace:
+    """One run of one side."""
+
+    outcome: dict[str, Any]
+    sites: dict[int, _Site]
+    events: list[tuple[int, int]]
+    values: list[Array]
+    cotangents: dict[int, Array]
+    operations: list[_Operation] = field(default_factory=list[_Operation])
+    shadows: list[_Operation] = field(default_factory=list[_Operation])
+    """Operations whose result another one had made before: a call of a function of the file."""
+
+    @staticmethod
+    def of(answer: dict[str, Any]) -> _Trace:
+        """A trace as it came from a lane."""
+        sites = {n: _Site(*fields) for n, fields in answer["sites"].items()}
+        events = [(site, number) for site, number in answer["events"]]
+        trace = _Trace(
+            answer["outcome"], sites, events, answer["values"], answer["cotangents"]
+        )  # fmt: skip
+        trace._read()
+        return trace
+
+    def _read(self) -> None:
+        last: dict[int, list[int]] = {}
+        made: dict[int, int] = {}
+        previous = -1
+        for event, (number_of_site, number) in enumerate(self.events):
+            site = self.sites[number_of_site]
+            if site.kind == "op" and number >= 0:
+                operands = list(self._operands(site, last))
+                value = self.values[number]
+                operation = _Operation(event, site, number, value, operands)
+                inner = made.get(number)
+                if inner is not None and (site.bare or inner > max(operands, default=-1)):
+                    self.shadows.append(operation)
+                else:
+                    self.operations.append(operation)
+                    made[number] = event
+            if number_of_site == previous:
+                last[number_of_site].append(event)
+            else:
+                last[number_of_site] = [event]
+            previous = number_of_site
+
+    def _operands(self, site: _Site, last: dict[int, list[int]]) -> Iterator[int]:
+        for below in site.operands:
+            if below in last:
+                yield from last[below]
+            elif below in self.sites:
+                yield from self._operands(self.sites[below], last)
+
+    def number(self, event: int) -> int:
+        """The number of an event's value."""
+        return self.events[event][1]
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """An operation of each side that should have given the same."""
+
+    torch: _Operation
+    port: _Operation
+    first_line: int
+
+
+def locate(
+    subject: Subject, port: Lane, case: Case, differences: Sequence[Difference]
+) -> Located | None:
+    """The first operation of the port that differs in a case; None where nothing can be said.
+
+    Args:
+        differences: those of the case. Where all are of gradients, so is what is looked for.
+
+    Raises:
+        LaneFailure: a lane does not answer; it has to load its file again.
+    """
+    search = _Search(subject, port, case, time.monotonic() + SECONDS)
+    try:
+        if all(d.where.startswith("gradient") for d in differences):
+            small = all(d.category is Category.PRECISION for d in differences)
+            return search.gradient(small)
+        return search.value()
+    except (RemoteError, _OvertimeError):
+        return None
+
+
+class _OvertimeError(Exception):
+    """There is no time left for another run."""
+
+
+class _Search:
+    def __init__(self, subject: Subject, port: Lane, case: Case, deadline: float) -> None:
+        self.subject, self.lane, self.case, self.deadline = subject, port, case, deadline
+        self.call = case.wire()
+        self.torch = self._original(precise=False, cotangents=False)
+        self.precise = self._original(precise=True, cotangents=False)
+        self.known: dict[tuple[int, int], bool] = {}
+
+    # Runs.
+
+    def _left(self) -> float:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise _OvertimeError
+        return left
+
+    def _original(self, *, precise: bool, cotangents: bool) -> _Trace:
+        return _Trace.of(
+            self.subject.torch.request(
+                "trace",
+                timeout=self.subject.options.timeout,
+                call=self.call,
+                train=self.case.train,
+                precise=precise,
+                cotangents=cotangents,
+                seconds=self._left(),
+            )
+        )
+
+    def _ported(self, forced: dict[int, Array], *, cotangents: bool = False) -> _Trace:
+        return _Trace.of(
+            self.lane.request(
+                "trace",
+                timeout=self.subject.options.timeout,
+                call=self.call,
+                train=self.case.train,
+                forced=forced,
+                cotangents=cotangents,
+                seconds=self._left(),
+            )
+        )
+
+    # Values.
+
+    def value(self) -> Located | None:
+        """The first operation whose value differs."""
+        if self.torch.outcome["error"] is not None:
+            return None
+        plain = trace = self._ported({})
+        forced: dict[int, Array] = {}
+        faults: list[_Fault] = []
+        certain = self._agrees(trace)
+        if certain:
+            return None  # it differs when it is compiled, and not operation by operation
+        try:
+            while not certain and len(faults) < _MAX_FAULTS:
+                found = self._first(trace, forced)
+                if found is None:
+                    break
+                fault, trace, certain = found
+                faults.append(fault)
+                forced[fault.port.event] = fault.torch.value
+        except _OvertimeError:
+            pass
+        if not faults:
+            return None
+        first = faults[0]
+        number = plain.number(first.port.event)
+        found = self._compared(first.torch, plain.values[number] if number >= 0 else None)
+        further = [(f.torch.site.span[0], f.port.site.span[0]) for f in faults[1:]]
+        return _located(first, "value", found, certain, further)
+
+    def _first(
+        self, trace: _Trace, forced: dict[int, Array]
+    ) -> tuple[_Fault, _Trace, bool] | None:
+        """The first pair at which torch's value puts the port right, and the run with it there."""
+        theirs, ours = self.torch.operations[:_MAX_OPERATIONS], trace.operations[:_MAX_OPERATIONS]
+        aligned = self._aligned(theirs, ours)
+        left = _Left(theirs, ours, aligned)
+        best: tuple[int, _Operation, _Operation, _Trace] | None = None
+        for tries, (one, other) in enumerate(left.pairs()):
+            if tries >= _MAX_TRIES:
+                break
+            if other.event in forced:
+                continue
+            try:
+                run = self._ported({**forced, other.event: one.value})
+            except _OvertimeError:
+                break
+            if self._agrees(run):
+                return self._fault(trace, left, one, other), run, True
+            gained = self._gained(left.theirs, one, other, run)
+            if gained and (best is None or gained > best[0]):
+                best = gained, one, other, run
+        if best is None:
+            return None
+        _, one, other, run = best
+        return self._fault(trace, left, one, other), run, False
+
+    def _gained(
+        self, theirs: list[_Operation], one: _Operation, other: _Operation, run: _Trace
+    ) -> int:
+        """How many of torch's later values the port has found with `one` in the place of `other`."""
+        if run.outcome["error"] is not None:
+            return 0
+        later = [o for o in run.operations[:_MAX_OPERATIONS] if o.event > other.event]
+        wanted = [o for o in theirs if o.event > one.event and o.number != one.number]
+        self.known = {}
+        return len(self._aligned(wanted, later))
+
+    def _agrees(self, run: _Trace) -> bool:
+        """Whether all that the definition gives is as torch has it."""
+        outcome, reference = run.outcome, self.precise.outcome
+        if outcome["error"] is not None:
+            return False
+        known: dict[str, Any] = {} if reference["error"] is not None else reference
+        found = compare(self.torch.outcome["output"], outcome["output"], known.get("output"))
+        buffers: dict[str, Array] = self.torch.outcome["buffers"]
+        for name in buffers.keys() & outcome["buffers"].keys():
+            precise = (known.get("buffers") or {}).get(name)
+            found.add(compare(buffers[name], outcome["buffers"][name], precise))
+        return not found.differences
+
+    # What agrees.
+
+    def _reference(self, operation: _Operation) -> Array | None:
+        """What float64 says of one of torch's values."""
+        precise = self.precise
+        if len(precise.events) != len(self.torch.events):
+            return None
+        site, number = precise.events[operation.event]
+        if number < 0 or site != self.torch.events[operation.event][0]:
+            return None
+        return precise.values[number]
+
+    def _compared(self, one: _Operation, value: Array | None) -> Comparison:
+        if value is None:
+            return Comparison()
+        reference = self._reference(one)
+        return _compare(one.value, value, reference)
+
+    def _same(self, one: _Operation, other: _Operation) -> bool:
+        key = one.number, other.number
+        known = self.known.get(key)
+        if known is None:
+            near = _near(one.value, other.value)
+            known = near and not self._compared(one, other.value).differences
+            self.known[key] = known
+        return known
+
+    def _aligned(self, theirs: list[_Operation], ours: list[_Operation]) -> dict[int, int]:
+        """Positions in `ours` by positions in `theirs`: the heaviest common subsequence of values
+        that agree, like names counting more; then what agrees out of order."""
+        rows, columns = len(theirs), len(ours)
+        self.known = {}
+        weights = np.zeros((rows + 1, columns + 1))
+        gains: dict[tuple[int, int], float] = {}
+        for i in reversed(range(rows)):
+            for j in reversed(range(columns)):
+                weight = max(weights[i + 1, j], weights[i, j + 1])
+                if self._same(theirs[i], ours[j]):
+                    gains[i, j] = gain = 1 + _likeness(theirs[i].site, ours[j].site)
+                    weight = max(weight, weights[i + 1, j + 1] + gain)
+                weights[i, j] = weight
+        found: dict[int, int] = {}
+        i = j = 0
+        while i < rows and j < columns:
+            gain = gains.get((i, j))
+            if gain is not None and weights[i, j] == weights[i + 1, j + 1] + gain:
+                found[i] = j
+                i, j = i + 1, j + 1
+            elif weights[i, j] == weights[i, j + 1]:
+                j += 1
+            else:
+                i += 1
+        free = [j for j in range(columns) if j not in set(found.values())]
+        for i in range(rows):
+            if i not in found:
+                match = next((j for j in free if (i, j) in gains), None)
+                if match is not None:
+                    found[i] = match
+                    free.remove(match)
+        return found
+
+    def _fault(
+        self, trace: _Trace, left: _Left, one: _Operation, other: _Operation
+    ) -> _Fault:
+        suspects = {o.number for o in left.ours}
+        shown, first = _outward(trace, suspects, other)
+        source, _ = _outward(self.torch, {o.number for o in left.theirs}, one)
+        return _Fault(
+            _Operation(one.event, source, one.number, one.value, one.operands),
+            _Operation(other.event, shown, other.number, other.value, other.operands),
+            first,
+        )
+
+    # Gradients.
+
+    def gradient(self, small: bool) -> Located | None:
+        """The first operation, backwards, that passes on another gradient than it should."""
+        if self.torch.outcome["error"] is not None:
+            return None
+        trace = self._ported({})
+        if trace.outcome["error"] is not None:
+            return None
+        return _Backward(self, trace, small).find()
+
+    def cotangents(self) -> tuple[_Trace, _Trace | None, _Trace]:
+        """Torch's in float32 and in float64, and the port's."""
+        theirs = self._original(precise=False, cotangents=True)
+        precise: _Trace | None = self._original(precise=True, cotangents=True)
+        if precise is not None and len(precise.events) != len(theirs.events):
+            precise = None
+        return theirs, precise, self._ported({}, cotangents=True)
+
+
+class _Left:
+    """What could not be aligned, in order, and which stands between the same neighbours."""
+
+    def __init__(
+        self, theirs: list[_Operation], ours: list[_Operation], aligned: dict[int, int]
+    ) -> None:
+        taken = set(aligned.values())
+        self.theirs = [o for i, o in enumerate(theirs) if i not in aligned]
+        self.ours = [o for j, o in enumerate(ours) if j not in taken]
+        self._gaps = (
+            _gaps(theirs, set(aligned)),
+            _gaps(ours, taken),
+        )
+
+    def pairs(self) -> list[tuple[_Operation, _Operation]]:
+        """Pairs that may belong together, the most likely and earliest first."""
+        weighed: list[tuple[float, int, int]] = []
+        for i, one in enumerate(self.theirs):
+            for j, other in enumerate(self.ours):
+                cost = float(i + j)
+                if one.value.shape != other.value.shape:
+                    cost += 6
+                if one.value.inexact != other.value.inexact:
+                    cost += 3
+                if self._gaps[0][one.event] != self._gaps[1][other.event]:
+                    cost += 2
+                weighed.append((cost - _likeness(one.site, other.site), i, j))
+        return [(self.theirs[i], self.ours[j]) for _, i, j in sorted(weighed)]
+
+
+def _gaps(operations: list[_Operation], aligned: set[int]) -> dict[int, int]:
+    """For each operation's event, how many aligned ones come before it."""
+    found: dict[int, int] = {}
+    count = 0
+    for position, operation in enumerate(operations):
+        count += position in aligned
+        found[operation.event] = count
+    return found
+
+
+def _likeness(one: _Site, other: _Site) -> float:
+    """Below 1: how alike two places are named."""
+    same_target = one.target == other.target and bool(one.target)
+    return (
+        0.5 * same_target
+        + 0.25 * (one.called.lower() == other.called.lower())
+        + 0.125 * (one.function == other.function)
+    )
+
+
+def _outward(trace: _Trace, suspects: set[int], operation: _Operation) -> tuple[_Site, int]:
+    """Where to point for an operation, and at which line what leads to it begins.
+
+    One that is made from what agrees stands for itself. Else it is the end of several steps: the
+    call of the file's own function that they are in, where that is made from what agrees, or the
+    lines from the first step on.
+    """
+    before = _steps(trace, suspects, operation)
+    if not before:
+        return operation.site, operation.site.span[0]
+    for call in trace.shadows:
+        if call.number == operation.number and not call.site.bare:
+            if not _steps(trace, suspects, call):
+                return call.site, call.site.span[0]
+    inside = [o.site.span[0] for o in before if o.site.function == operation.site.function]
+    return operation.site, min([*inside, operation.site.span[0]])
+
+
+def _steps(trace: _Trace, suspects: set[int], operation: _Operation) -> list[_Operation]:
+    """The suspects that an operation is made from."""
+    makers = {o.number: o for o in reversed(trace.operations)}
+    found: dict[int, _Operation] = {}
+    pending = list(operation.operands)
+    while pending:
+        number = trace.number(pending.pop())
+        maker = makers.get(number)
+        if maker is None or number not in suspects or maker.event in found:
+            continue
+        if maker.event < operation.event and number != operation.number:
+            found[maker.event] = maker
+            pending += maker.operands
+    return list(found.values())
+
+
+class _Backward:
+    """The search through the cotangents of aligned operations."""
+
+    def __init__(self, search: _Search, trace: _Trace, small: bool) -> None:
+        self.search, self.trace = search, trace
+        self.counted = {Category.MISMATCH, Category.NAN, Category.SHAPE}
+        if small:
+            self.counted.add(Category.PRECISION)
+        self.theirs, self.precise, self.ours = search.cotangents()
+
+    def find(self) -> Located | None:
+        """The last aligned operation that gets the right cotangent and gives a wrong one."""
+        search, trace = self.search, self.trace
+        theirs = _all(search.torch)
+        ours = _all(trace)
+        aligned = search._aligned(theirs, ours)
+        for i, j in sorted(aligned.items(), key=lambda pair: -pair[1]):
+            one, other = theirs[i], ours[j]
+            if not one.value.inexact or self._differs(one.event, other.event) is not None:
+                continue
+            wrong = self._passed_on(one, other)
+            if wrong:
+                return self._located(one, other, wrong)
+        return self._cut(theirs, ours, aligned)
+
+    def _passed_on(self, one: _Operation, other: _Operation) -> dict[int, Array]:
+        """The right cotangents for those operands of the port's operation that get a wrong one."""
+        found: dict[int, Array] = {}
+        free = list(one.operands or [one.event])
+        for event in other.operands or [other.event]:
+            value = self._value(self.trace, event)
+            if value is None:
+                continue
+            for candidate in free:
+                known = self._value(self.search.torch, candidate)
+                if known is not None and _near(known, value):
+                    free.remove(candidate)
+                    if self._differs(candidate, event) is not None:
+                        found[event] = self._cotangent(self.theirs, candidate, known)
+                    break
+        return found
+
+    def _cut(
+        self, theirs: list[_Operation], ours: list[_Operation], aligned: dict[int, int]
+    ) -> Located | None:
+        """An operation of torch's that passes no gradient on, and that the port has not."""
+        for i, one in enumerate(theirs):
+            hidden = [self.theirs.number(event) == HIDDEN for event in (one.event, *one.operands)]
+            if i in aligned or not hidden[0] or all(hidden):
+                continue
+            for k, j in sorted(aligned.items()):
+                users, others = theirs[k].operands, ours[j].operands
+                positions = [
+                    position
+                    for position, event in enumerate(users)
+                    if self.search.torch.number(event) == one.number
+                ]
+                if positions and len(users) == len(others):
+                    value = self._value(self.trace, others[positions[0]])
+                    if value is not None:
+                        zero = Array(value.dtype, np.zeros_like(value.value))
+                        return self._located(one, ours[j], {others[positions[0]]: zero})
+        return None
+
+    def _value(self, trace: _Trace, event: int) -> Array | None:
+        number = trace.number(event)
+        return trace.values[number] if number >= 0 and trace.values[number].inexact else None
+
+    @staticmethod
+    def _cotangent(trace: _Trace, event: int, like: Array) -> Array:
+        """The cotangent of an event; zero where none arrived."""
+        found = trace.cotangents.get(event)
+        return found if found is not None else Array(like.dtype, np.zeros_like(like.value))
+
+    def _differs(self, one: int, other: int) -> Comparison | None:
+        """What differs between two cotangents, by their events; None where nothing does."""
+        value, mine = self._value(self.search.torch, one), self._value(self.trace, other)
+        if value is None or mine is None:
+            return None
+        if HIDDEN in (self.theirs.number(one), self.ours.number(other)):
+            return None
+        precise = self.precise and self._cotangent(self.precise, one, value)
+        found = _compare(
+            self._cotangent(self.theirs, one, value),
+            self._cotangent(self.ours, other, mine),
+            precise,
+        )
+        return found if any(d.category in self.counted for d in found.differences) else None
+
+    def _located(
+        self, one: _Operation, other: _Operation, wrong: dict[int, Array]
+    ) -> Located:
+        found = Comparison()
+        if wrong:
+            event, right = next(iter(wrong.items()))
+            given = self._cotangent(self.ours, event, right)
+            found = _compare(right, given, None)
+        fault = _Fault(one, other, other.site.span[0])
+        return _located(fault, "gradient", found, self._put_right(wrong), [])
+
+    def _put_right(self, wrong: dict[int, Array]) -> bool:
+        """Whether all gradients agree with the right cotangents in their places."""
+        if not wrong:
+            return False
+        try:
+            outcome = self.search._ported(wrong, cotangents=True).outcome
+        except _OvertimeError:
+            return False
+        if outcome["error"] is not None:
+            return False
+        for key in ("input_gradients", "weight_gradients"):
+            theirs, ours = self.theirs.outcome.get(key), outcome[key]
+            if theirs is None or ours is None:
+                return False
+            for name in theirs.keys() & ours.keys():
+                doubled = self.precise.outcome.get(key) if self.precise else None
+                found = _compare(theirs[name], ours[name], (doubled or {}).get(name))
+                if any(d.category in self.counted for d in found.differences):
+                    return False
+        return True
+
+
+def _all(trace: _Trace) -> list[_Operation]:
+    """Operations together with names that are assigned, in order."""
+    named = [o for o in trace.shadows if o.site.bare and o.site.target]
+    return sorted([*trace.operations, *named], key=lambda o: o.event)[:_MAX_OPERATIONS]
+
+
+def _near(one: Array, other: Array) -> bool:
+    """Whether a sample says that two values may agree, before they are compared in earnest."""
+    if one.shape != other.shape or one.inexact != other.inexact:
+        return False
+    if one.value.size == 0:
+        return True
+    step = max(1, one.value.size // _SAMPLE)
+    a, b = one.value.reshape(-1)[::step], other.value.reshape(-1)[::step]
+    if not one.inexact:
+        return bool(np.array_equal(a, b))
+    with np.errstate(all="ignore"):
+        distance, scale = np.abs(a - b), np.abs(a).max()
+        return not bool((distance > _FAR * scale).any())
+
+
+def _compare(torch: Array, port: Array, reference: Array | None) -> Comparison:
+    """The two as values: a dtype that differs inside shows in what is returned, or it does not."""
+    return compare(torch, Array(torch.dtype, port.value), reference)
+
+
+def _located(
+    fault: _Fault,
+    of: Literal["value", "gradient"],
+    found: Comparison,
+    certain: bool,
+    further: list[tuple[int, int]],
+) -> Located:
+    source, port = fault.torch.site, fault.port.site
+    worst = found.differences[0] if found.differences else None
+    return Located(
+        of=of,
+        source_line=source.span[0],
+        port_line=port.span[0],
+        port_first_line=fault.first_line,
+        source_text=source.text,
+        port_text=port.text,
+        source_statement=source.statement[2],
+        port_statement=port.statement[2],
+        index=worst.index if worst else None,
+        torch=worst.torch if worst else None,
+        port=worst.port if worst else None,
+        reference=worst.reference if worst else None,
+        certainty="certain" if certain else "likely",
+        further=further,
+    )
