@@ -123,7 +123,7 @@ OPS = [
     Op("layer", "{l}({x})", "{l}({x})", "",
        ("nn.Linear({n}, {n})", "nnx.Linear({n}, {n}, rngs=rngs)", "")),
     Op("layer", "{l}({x})", "{l}({x})", "", ("Gate({n})", "Gate({n}, rngs=rngs)", "")),
-    Op("layer", "{l}({x})", "{l}({x}) * 2.0", "{l}({x})",
+    Op("layer", "{l}({x}) * 2.0", "{l}({x}) * 2.0", "{l}({x})",
        ("nn.Linear({n}, {n})", "nnx.Linear({n}, {n}, rngs=rngs)", "")),
     Op("scan", "{x}.cumsum(1)", "jnp.cumsum({x}, axis=1)", "jnp.cumsum({x}, axis=2)"),
     Op("index", "torch.roll({x}, 1, 2)", "jnp.roll({x}, 1, axis=2)", "jnp.roll({x}, -1, axis=2)"),

@@ -27,11 +27,11 @@ from torchport_checks.verdicts import Category, Difference, Located
 from torchport_checks.worker.protocol import Array
 from torchport_checks.worker.trace import HIDDEN
 
-SECONDS = 5.0
+SECONDS = 8.0
 """For all runs that look for one operation."""
 
 _MAX_OPERATIONS = 400
-_MAX_TRIES = 150
+_MAX_TRIES = 100
 _MAX_FAULTS = 4
 _SAMPLE = 512
 _FAR = 1e-2
@@ -132,6 +132,8 @@ class _Fault:
     torch: _Operation
     port: _Operation
     first_line: int
+    events: list[int] = field(default_factory=list[int])
+    """The port's events that torch's value was put into."""
 
 
 def locate(
@@ -220,7 +222,7 @@ class _Search:
                     break
                 fault, trace, certain = found
                 faults.append(fault)
-                forced[fault.port.event] = fault.torch.value
+                forced |= dict.fromkeys(fault.events, fault.torch.value)
         except _OvertimeError:
             pass
         if not faults:
@@ -236,38 +238,34 @@ class _Search:
     ) -> tuple[_Fault, _Trace, bool] | None:
         """The first pair at which torch's value puts the port right, and the run with it there."""
         theirs, ours = self.torch.operations[:_MAX_OPERATIONS], trace.operations[:_MAX_OPERATIONS]
-        aligned = self._aligned(theirs, ours)
-        left = _Left(theirs, ours, aligned)
-        best: tuple[int, _Operation, _Operation, _Trace] | None = None
-        for tries, (one, other) in enumerate(left.pairs()):
-            if tries >= _MAX_TRIES:
-                break
+        left = _Left(self.torch, trace, theirs, ours, self._aligned(theirs, ours))
+        for one, other in left.pairs()[:_MAX_TRIES]:
             if other.event in forced:
                 continue
-            try:
-                run = self._ported({**forced, other.event: one.value})
-            except _OvertimeError:
-                break
-            if self._agrees(run):
-                return self._fault(trace, left, one, other), run, True
-            gained = self._gained(left.theirs, one, other, run)
-            if gained and (best is None or gained > best[0]):
-                best = gained, one, other, run
-        if best is None:
-            return None
-        _, one, other, run = best
-        return self._fault(trace, left, one, other), run, False
+            events = left.twins(other)
+            run = self._ported(forced | dict.fromkeys(events, one.value))
+            certain = self._agrees(run)
+            if certain or self._gains(left.theirs, one, other, run):
+                return self._fault(trace, left, one, other, events), run, certain
+        return None
 
-    def _gained(
+    def _gains(
         self, theirs: list[_Operation], one: _Operation, other: _Operation, run: _Trace
-    ) -> int:
-        """How many of torch's later values the port has found with `one` in the place of `other`."""
+    ) -> bool:
+        """Whether with `one` in the place of `other` the port finds later values of torch's.
+
+        Then there is more than one fault. It would not do to go on to where all agrees at once: so
+        it does with the last operation, whatever comes before.
+        """
         if run.outcome["error"] is not None:
-            return 0
+            return False
         later = [o for o in run.operations[:_MAX_OPERATIONS] if o.event > other.event]
         wanted = [o for o in theirs if o.event > one.event and o.number != one.number]
         self.known = {}
-        return len(self._aligned(wanted, later))
+        return any(
+            wanted[i].value.inexact and wanted[i].value.size > 1
+            for i in self._aligned(wanted, later)
+        )
 
     def _agrees(self, run: _Trace) -> bool:
         """Whether all that the definition gives is as torch has it."""
@@ -344,7 +342,12 @@ class _Search:
         return found
 
     def _fault(
-        self, trace: _Trace, left: _Left, one: _Operation, other: _Operation
+        self,
+        trace: _Trace,
+        left: _Left,
+        one: _Operation,
+        other: _Operation,
+        events: list[int],
     ) -> _Fault:
         suspects = {o.number for o in left.ours}
         shown, first = _outward(trace, suspects, other)
@@ -353,6 +356,7 @@ class _Search:
             _Operation(one.event, source, one.number, one.value, one.operands),
             _Operation(other.event, shown, other.number, other.value, other.operands),
             first,
+            events,
         )
 
     # Gradients.
@@ -376,18 +380,32 @@ class _Search:
 
 
 class _Left:
-    """What could not be aligned, in order, and which stands between the same neighbours."""
+    """What could not be aligned and is not explained, in order.
+
+    Explained is what only leads to values that agree: a step that one side takes and the other not.
+    """
 
     def __init__(
-        self, theirs: list[_Operation], ours: list[_Operation], aligned: dict[int, int]
+        self,
+        torch: _Trace,
+        port: _Trace,
+        theirs: list[_Operation],
+        ours: list[_Operation],
+        aligned: dict[int, int],
     ) -> None:
         taken = set(aligned.values())
-        self.theirs = [o for i, o in enumerate(theirs) if i not in aligned]
-        self.ours = [o for j, o in enumerate(ours) if j not in taken]
-        self._gaps = (
-            _gaps(theirs, set(aligned)),
-            _gaps(ours, taken),
-        )
+        self.theirs = _unexplained(torch, [o for i, o in enumerate(theirs) if i not in aligned])
+        self.ours = _unexplained(port, [o for j, o in enumerate(ours) if j not in taken])
+        self._gaps = _gaps(theirs, set(aligned)), _gaps(ours, taken)
+
+    def twins(self, operation: _Operation) -> list[int]:
+        """The events at which the port computed the very same by the same operation."""
+        return [
+            o.event
+            for o in self.ours
+            if o is operation
+            or (o.site.called == operation.site.called and _identical(o.value, operation.value))
+        ]
 
     def pairs(self) -> list[tuple[_Operation, _Operation]]:
         """Pairs that may belong together, the most likely and earliest first."""
@@ -403,6 +421,25 @@ class _Left:
                     cost += 2
                 weighed.append((cost - _likeness(one.site, other.site), i, j))
         return [(self.theirs[i], self.ours[j]) for _, i, j in sorted(weighed)]
+
+
+def _unexplained(trace: _Trace, left: list[_Operation]) -> list[_Operation]:
+    """Those of `left` from which a way leads to an end without passing what agrees."""
+    users: dict[int, set[int]] = {}
+    for operation in [*trace.operations, *trace.shadows]:
+        for event in operation.operands:
+            if trace.number(event) != operation.number:
+                users.setdefault(trace.number(event), set()).add(operation.number)
+    found: set[int] = set()
+    for operation in reversed(left):
+        into = users.get(operation.number, set())
+        if not into or into & found:
+            found.add(operation.number)
+    return [o for o in left if o.number in found]
+
+
+def _identical(one: Array, other: Array) -> bool:
+    return one.shape == other.shape and np.array_equal(one.value, other.value, equal_nan=True)
 
 
 def _gaps(operations: list[_Operation], aligned: set[int]) -> dict[int, int]:
