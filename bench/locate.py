@@ -152,8 +152,8 @@ OPS = [
        "{x} * jax.nn.sigmoid(jax.lax.stop_gradient({y}))", "{x} * jax.nn.sigmoid({y})"),
     Op("gradient", "{x} * torch.sigmoid({y})", "{x} * jax.nn.sigmoid({y})",
        "{x} * jax.nn.sigmoid(jax.lax.stop_gradient({y}))"),
-    Op("gradient", "{x} + (torch.round({x}) - {x}).detach()",
-       "{x} + jax.lax.stop_gradient(jnp.round({x}) - {x})", "{x} + (jnp.round({x}) - {x})"),
+    Op("gradient", "{x} * (1.0 + {x}.abs().detach())",
+       "{x} * (1.0 + jax.lax.stop_gradient(jnp.abs({x})))", "{x} * (1.0 + jnp.abs({x}))"),
 ]  # fmt: skip
 
 
@@ -180,8 +180,8 @@ class Chain:
         if found is None:
             return False
         lines = found.source_line - source_start, found.port_line - port_start
-        text, planted = ("".join(t.split()) for t in (found.port_text, self.planted))
-        inside = text in planted and not any(text in "".join(a.split()) for a in self.arguments)
+        text = found.port_text.removesuffix("...")
+        inside = text in self.planted and not any(text in a for a in self.arguments)
         return lines == (self.source_line, self.port_line) and inside
 
 
@@ -197,11 +197,24 @@ def chain(number: int) -> Chain:
     layers: list[tuple[str, str]] = []
     lines: list[tuple[str, str]] = []
     current = values[0]
+
+    def bind(name: str) -> None:
+        """A name for the current value."""
+        nonlocal values, current
+        if current[0].isidentifier():
+            return
+        values = [v for v in values if v[0] != name]
+        lines.append((f"{name} = {current[0][1:-1]}", f"{name} = {current[1][1:-1]}"))
+        current = (name, name, current[2])
+        values.append(current)
+
     for position in range(length):
         wrong = position == planted
         kinds = sorted({op.kind for op in usable if op.wrong or not wrong})
         kind = rng.choice(kinds)
         op = rng.choice([op for op in usable if op.kind == kind and (op.wrong or not wrong)])
+        if max(t.count("{x}") for t in (op.torch, op.right, op.wrong)) > 1:
+            bind(f"h{position}x")  # what is used twice has a name
         shape = current[2]
         earlier = [v for v in values if v[2] == shape and v[1] != current[1]] or [current]
         other = rng.choice(earlier)
@@ -220,16 +233,10 @@ def chain(number: int) -> Chain:
         ends = not nested or position == length - 1 or rng.random() < 0.4
         if wrong:
             made.source_line = made.port_line = len(lines)
-        if ends:
-            # A name for each value, as code has them: sometimes the same one again.
-            name = "h" if rng.random() < 0.2 else f"h{position}"
-            values = [v for v in values if v[0] != name]
-            lines.append((f"{name} = {source}", f"{name} = {port}"))
-            current = (name, name, shape)
-            values.append(current)
-        else:
-            current = (f"({source})", f"({port})", shape)
-    lines.append((f"return {current[0]}", f"return {current[1]}"))
+        current = (f"({source})", f"({port})", shape)
+        if ends:  # a name for each value, as code has them: sometimes the same one again
+            bind("h" if rng.random() < 0.2 else f"h{position}")
+    lines.append(("return " + current[0], "return " + current[1]))
     _write(made, lines, layers)
     return made
 

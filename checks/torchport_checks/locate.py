@@ -12,7 +12,6 @@ torch's receives, and passes something else on.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -27,12 +26,13 @@ from torchport_checks.verdicts import Category, Difference, Located
 from torchport_checks.worker.protocol import Array
 from torchport_checks.worker.trace import HIDDEN
 
-SECONDS = 8.0
-"""For all runs that look for one operation."""
+SECONDS = 6.0
+"""Of processor time, for all runs that look for one operation."""
 
 _MAX_OPERATIONS = 400
 _MAX_TRIES = 100
 _MAX_FAULTS = 4
+_MAX_SUSPECTS = 16
 _SAMPLE = 512
 _FAR = 1e-2
 
@@ -147,7 +147,7 @@ def locate(
     Raises:
         LaneFailure: a lane does not answer; it has to load its file again.
     """
-    search = _Search(subject, port, case, time.monotonic() + SECONDS)
+    search = _Search(subject, port, case)
     try:
         if all(d.where.startswith("gradient") for d in differences):
             small = all(d.category is Category.PRECISION for d in differences)
@@ -162,8 +162,9 @@ class _OvertimeError(Exception):
 
 
 class _Search:
-    def __init__(self, subject: Subject, port: Lane, case: Case, deadline: float) -> None:
-        self.subject, self.lane, self.case, self.deadline = subject, port, case, deadline
+    def __init__(self, subject: Subject, port: Lane, case: Case) -> None:
+        self.subject, self.lane, self.case = subject, port, case
+        self.left = SECONDS
         self.call = case.wire()
         self.torch = self._original(precise=False, cotangents=False)
         self.precise = self._original(precise=True, cotangents=False)
@@ -171,37 +172,25 @@ class _Search:
 
     # Runs.
 
-    def _left(self) -> float:
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise _OvertimeError
-        return left
-
     def _original(self, *, precise: bool, cotangents: bool) -> _Trace:
-        return _Trace.of(
-            self.subject.torch.request(
-                "trace",
-                timeout=self.subject.options.timeout,
-                call=self.call,
-                train=self.case.train,
-                precise=precise,
-                cotangents=cotangents,
-                seconds=self._left(),
-            )
-        )
+        return self._traced(self.subject.torch, precise=precise, cotangents=cotangents)
 
-    def _ported(self, forced: dict[int, Array], *, cotangents: bool = False) -> _Trace:
-        return _Trace.of(
-            self.lane.request(
-                "trace",
-                timeout=self.subject.options.timeout,
-                call=self.call,
-                train=self.case.train,
-                forced=forced,
-                cotangents=cotangents,
-                seconds=self._left(),
-            )
+    def ported(self, forced: dict[int, Array], *, cotangents: bool = False) -> _Trace:
+        return self._traced(self.lane, forced=forced, cotangents=cotangents)
+
+    def _traced(self, lane: Lane, **how: Any) -> _Trace:
+        if self.left <= 0:
+            raise _OvertimeError
+        answer = lane.request(
+            "trace",
+            timeout=self.subject.options.timeout,
+            call=self.call,
+            train=self.case.train,
+            seconds=self.left,
+            **how,
         )
+        self.left -= answer["seconds"]
+        return _Trace.of(answer)
 
     # Values.
 
@@ -209,7 +198,7 @@ class _Search:
         """The first operation whose value differs."""
         if self.torch.outcome["error"] is not None:
             return None
-        plain = trace = self._ported({})
+        plain = trace = self.ported({})
         forced: dict[int, Array] = {}
         faults: list[_Fault] = []
         certain = self._agrees(trace)
@@ -233,19 +222,18 @@ class _Search:
         further = [(f.torch.site.span[0], f.port.site.span[0]) for f in faults[1:]]
         return _located(first, "value", found, certain, further)
 
-    def _first(
-        self, trace: _Trace, forced: dict[int, Array]
-    ) -> tuple[_Fault, _Trace, bool] | None:
+    def _first(self, trace: _Trace, forced: dict[int, Array]) -> tuple[_Fault, _Trace, bool] | None:
         """The first pair at which torch's value puts the port right, and the run with it there."""
         theirs, ours = self.torch.operations[:_MAX_OPERATIONS], trace.operations[:_MAX_OPERATIONS]
-        left = _Left(self.torch, trace, theirs, ours, self._aligned(theirs, ours))
+        left = _Left(self.torch, trace, theirs, ours, self.aligned(theirs, ours))
+        left.missing = [o for o in left.theirs if not any(self._same(o, other) for other in ours)]
         for one, other in left.pairs()[:_MAX_TRIES]:
             if other.event in forced:
                 continue
             events = left.twins(other)
-            run = self._ported(forced | dict.fromkeys(events, one.value))
+            run = self.ported(forced | dict.fromkeys(events, one.value))
             certain = self._agrees(run)
-            if certain or self._gains(left.theirs, one, other, run):
+            if certain or self._gains(left.missing, one, other, run):
                 return self._fault(trace, left, one, other, events), run, certain
         return None
 
@@ -263,8 +251,8 @@ class _Search:
         wanted = [o for o in theirs if o.event > one.event and o.number != one.number]
         self.known = {}
         return any(
-            wanted[i].value.inexact and wanted[i].value.size > 1
-            for i in self._aligned(wanted, later)
+            wanted[i].value.inexact and wanted[i].value.value.size > 1
+            for i in self.aligned(wanted, later)
         )
 
     def _agrees(self, run: _Trace) -> bool:
@@ -307,7 +295,7 @@ class _Search:
             self.known[key] = known
         return known
 
-    def _aligned(self, theirs: list[_Operation], ours: list[_Operation]) -> dict[int, int]:
+    def aligned(self, theirs: list[_Operation], ours: list[_Operation]) -> dict[int, int]:
         """Positions in `ours` by positions in `theirs`: the heaviest common subsequence of values
         that agree, like names counting more; then what agrees out of order."""
         rows, columns = len(theirs), len(ours)
@@ -365,7 +353,7 @@ class _Search:
         """The first operation, backwards, that passes on another gradient than it should."""
         if self.torch.outcome["error"] is not None:
             return None
-        trace = self._ported({})
+        trace = self.ported({})
         if trace.outcome["error"] is not None:
             return None
         return _Backward(self, trace, small).find()
@@ -376,7 +364,7 @@ class _Search:
         precise: _Trace | None = self._original(precise=True, cotangents=True)
         if precise is not None and len(precise.events) != len(theirs.events):
             precise = None
-        return theirs, precise, self._ported({}, cotangents=True)
+        return theirs, precise, self.ported({}, cotangents=True)
 
 
 class _Left:
@@ -394,33 +382,55 @@ class _Left:
         aligned: dict[int, int],
     ) -> None:
         taken = set(aligned.values())
-        self.theirs = _unexplained(torch, [o for i, o in enumerate(theirs) if i not in aligned])
-        self.ours = _unexplained(port, [o for j, o in enumerate(ours) if j not in taken])
+        self.theirs = _unexplained(torch, _unlike(theirs, set(aligned)))
+        self.ours = _unexplained(port, _unlike(ours, taken))
+        self.missing: list[_Operation] = []
+        """Those of torch's whose value the port has nowhere."""
         self._gaps = _gaps(theirs, set(aligned)), _gaps(ours, taken)
+        self._torch, self._port = torch, port
+        self._there = {theirs[i].number: ours[j] for i, j in aligned.items()}
+        self._here = {ours[j].number: theirs[i] for i, j in aligned.items()}
 
     def twins(self, operation: _Operation) -> list[int]:
         """The events at which the port computed the very same by the same operation."""
-        return [
-            o.event
-            for o in self.ours
-            if o is operation
-            or (o.site.called == operation.site.called and _identical(o.value, operation.value))
-        ]
+        same = [o.event for o in self.ours if _twins(o, operation)]
+        return same if operation.event in same else [operation.event]
 
     def pairs(self) -> list[tuple[_Operation, _Operation]]:
-        """Pairs that may belong together, the most likely and earliest first."""
-        weighed: list[tuple[float, int, int]] = []
+        """Pairs that may belong together, the most likely and earliest first.
+
+        Beside one that is left over on each side: an operation that the port has not, for which what
+        it is made from stands there; and one that only the port has.
+        """
+        weighed: list[tuple[float, int, _Operation, _Operation]] = []
+
+        def add(cost: float, one: _Operation, other: _Operation) -> None:
+            if one.value.shape != other.value.shape:
+                cost += 6
+            if one.value.inexact != other.value.inexact:
+                cost += 3
+            cost -= _likeness(one.site, other.site)
+            weighed.append((cost, len(weighed), one, other))
+
         for i, one in enumerate(self.theirs):
             for j, other in enumerate(self.ours):
-                cost = float(i + j)
-                if one.value.shape != other.value.shape:
-                    cost += 6
-                if one.value.inexact != other.value.inexact:
-                    cost += 3
-                if self._gaps[0][one.event] != self._gaps[1][other.event]:
-                    cost += 2
-                weighed.append((cost - _likeness(one.site, other.site), i, j))
-        return [(self.theirs[i], self.ours[j]) for _, i, j in sorted(weighed)]
+                apart = self._gaps[0][one.event] != self._gaps[1][other.event]
+                add(i + j + 2 * apart, one, other)
+        for i, one in enumerate(self.theirs):
+            for other in self._counterparts(self._torch, one, self._there):
+                add(i + 0.4, one, other)
+        for j, other in enumerate(self.ours):
+            for one in self._counterparts(self._port, other, self._here):
+                add(j + 0.4, one, other)
+        return [(one, other) for _, _, one, other in sorted(weighed, key=lambda w: w[:2])]
+
+    @staticmethod
+    def _counterparts(
+        trace: _Trace, operation: _Operation, aligned: dict[int, _Operation]
+    ) -> list[_Operation]:
+        """What the other side has for that from which an operation is made."""
+        numbers = dict.fromkeys(trace.number(event) for event in operation.operands)
+        return [aligned[number] for number in numbers if number in aligned]
 
 
 def _unexplained(trace: _Trace, left: list[_Operation]) -> list[_Operation]:
@@ -438,8 +448,23 @@ def _unexplained(trace: _Trace, left: list[_Operation]) -> list[_Operation]:
     return [o for o in left if o.number in found]
 
 
-def _identical(one: Array, other: Array) -> bool:
-    return one.shape == other.shape and np.array_equal(one.value, other.value, equal_nan=True)
+def _unlike(operations: list[_Operation], aligned: set[int]) -> list[_Operation]:
+    """Those not aligned, and not the same again as one that is."""
+    others = [operations[position] for position in aligned]
+    return [
+        o
+        for position, o in enumerate(operations)
+        if position not in aligned and not any(_twins(o, other) for other in others)
+    ]
+
+
+def _twins(one: _Operation, other: _Operation) -> bool:
+    """Whether the very same was computed by the same operation."""
+    return one is other or (
+        one.site.called == other.site.called
+        and one.value.shape == other.value.shape
+        and bool(np.array_equal(one.value.value, other.value.value, equal_nan=True))
+    )
 
 
 def _gaps(operations: list[_Operation], aligned: set[int]) -> dict[int, int]:
@@ -473,9 +498,9 @@ def _outward(trace: _Trace, suspects: set[int], operation: _Operation) -> tuple[
     if not before:
         return operation.site, operation.site.span[0]
     for call in trace.shadows:
-        if call.number == operation.number and not call.site.bare:
-            if not _steps(trace, suspects, call):
-                return call.site, call.site.span[0]
+        same = call.number == operation.number and not call.site.bare
+        if same and not _steps(trace, suspects, call):
+            return call.site, call.site.span[0]
     inside = [o.site.span[0] for o in before if o.site.function == operation.site.function]
     return operation.site, min([*inside, operation.site.span[0]])
 
@@ -496,6 +521,15 @@ def _steps(trace: _Trace, suspects: set[int], operation: _Operation) -> list[_Op
     return list(found.values())
 
 
+@dataclass(frozen=True)
+class _Suspect:
+    """An operation of each side; `right` are the cotangents that the port's should pass on."""
+
+    torch: _Operation
+    port: _Operation
+    right: dict[int, Array]
+
+
 class _Backward:
     """The search through the cotangents of aligned operations."""
 
@@ -507,19 +541,27 @@ class _Backward:
         self.theirs, self.precise, self.ours = search.cotangents()
 
     def find(self) -> Located | None:
-        """The last aligned operation that gets the right cotangent and gives a wrong one."""
+        """The first operation, backwards, that gets the right cotangent and gives a wrong one.
+
+        One with which all gradients come right; else one that lets no gradient pass, or lets it,
+        where the other side does not.
+        """
         search, trace = self.search, self.trace
-        theirs = _all(search.torch)
-        ours = _all(trace)
-        aligned = search._aligned(theirs, ours)
+        theirs, ours = _all(search.torch), _all(trace)
+        aligned = search.aligned(theirs, ours)
+        suspects: list[_Suspect] = []
         for i, j in sorted(aligned.items(), key=lambda pair: -pair[1]):
             one, other = theirs[i], ours[j]
-            if not one.value.inexact or self._differs(one.event, other.event) is not None:
-                continue
-            wrong = self._passed_on(one, other)
-            if wrong:
-                return self._located(one, other, wrong)
-        return self._cut(theirs, ours, aligned)
+            if one.value.inexact and self._differs(one.event, other.event) is None:
+                wrong = self._passed_on(one, other)
+                if wrong:
+                    suspects.append(_Suspect(one, other, wrong))
+        cuts = [*self._cut(theirs, ours, aligned), *self._extra_cut(theirs, ours, aligned)]
+        suspects.sort(key=lambda suspect: -suspect.port.event)
+        for suspect in [*cuts, *suspects][:_MAX_SUSPECTS]:
+            if suspect.right and self._puts_right(suspect.right):
+                return self._located(suspect, True)
+        return self._located(cuts[0], False) if cuts else None
 
     def _passed_on(self, one: _Operation, other: _Operation) -> dict[int, Array]:
         """The right cotangents for those operands of the port's operation that get a wrong one."""
@@ -540,25 +582,37 @@ class _Backward:
 
     def _cut(
         self, theirs: list[_Operation], ours: list[_Operation], aligned: dict[int, int]
-    ) -> Located | None:
-        """An operation of torch's that passes no gradient on, and that the port has not."""
+    ) -> Iterator[_Suspect]:
+        """Operations of torch's that pass no gradient on, and that the port has not."""
+        torch = self.search.torch
         for i, one in enumerate(theirs):
             hidden = [self.theirs.number(event) == HIDDEN for event in (one.event, *one.operands)]
             if i in aligned or not hidden[0] or all(hidden):
                 continue
             for k, j in sorted(aligned.items()):
                 users, others = theirs[k].operands, ours[j].operands
-                positions = [
-                    position
-                    for position, event in enumerate(users)
-                    if self.search.torch.number(event) == one.number
-                ]
-                if positions and len(users) == len(others):
-                    value = self._value(self.trace, others[positions[0]])
-                    if value is not None:
+                if len(users) != len(others):
+                    continue
+                for user, event in zip(users, others, strict=True):
+                    value = self._value(self.trace, event)
+                    given = event in self.ours.cotangents
+                    if torch.number(user) == one.number and value is not None and given:
                         zero = Array(value.dtype, np.zeros_like(value.value))
-                        return self._located(one, ours[j], {others[positions[0]]: zero})
-        return None
+                        yield _Suspect(one, ours[j], {event: zero})
+
+    def _extra_cut(
+        self, theirs: list[_Operation], ours: list[_Operation], aligned: dict[int, int]
+    ) -> Iterator[_Suspect]:
+        """Operations of the port that pass no gradient on, where torch passes it."""
+        taken = set(aligned.values())
+        for j, other in enumerate(ours):
+            seen = [e for e in other.operands if self._value(self.trace, e) is not None]
+            hidden = [self.ours.number(event) == HIDDEN for event in (other.event, *seen)]
+            if j in taken or not hidden[0] or all(hidden):
+                continue
+            for i, k in sorted(aligned.items()):
+                if other.event in ours[k].operands and theirs[i].event in self.theirs.cotangents:
+                    yield _Suspect(theirs[i], other, {})
 
     def _value(self, trace: _Trace, event: int) -> Array | None:
         number = trace.number(event)
@@ -585,23 +639,17 @@ class _Backward:
         )
         return found if any(d.category in self.counted for d in found.differences) else None
 
-    def _located(
-        self, one: _Operation, other: _Operation, wrong: dict[int, Array]
-    ) -> Located:
+    def _located(self, suspect: _Suspect, certain: bool) -> Located:
         found = Comparison()
-        if wrong:
-            event, right = next(iter(wrong.items()))
-            given = self._cotangent(self.ours, event, right)
-            found = _compare(right, given, None)
-        fault = _Fault(one, other, other.site.span[0])
-        return _located(fault, "gradient", found, self._put_right(wrong), [])
+        for event, right in suspect.right.items():
+            found.add(_compare(right, self._cotangent(self.ours, event, right), None))
+        fault = _Fault(suspect.torch, suspect.port, suspect.port.site.span[0])
+        return _located(fault, "gradient", found, certain, [])
 
-    def _put_right(self, wrong: dict[int, Array]) -> bool:
+    def _puts_right(self, right: dict[int, Array]) -> bool:
         """Whether all gradients agree with the right cotangents in their places."""
-        if not wrong:
-            return False
         try:
-            outcome = self.search._ported(wrong, cotangents=True).outcome
+            outcome = self.search.ported(right, cotangents=True).outcome
         except _OvertimeError:
             return False
         if outcome["error"] is not None:

@@ -342,7 +342,8 @@ class OvertimeError(Exception):
 class Recorder:
     """Records one run. `cotangents`: note the cotangent of each event instead of its value.
 
-    `forced` are values, or cotangents, by the number of the event that they replace.
+    `forced` are values, or cotangents, by the number of the event that they replace; `seconds` is the
+    processor time that the run may take.
     """
 
     kit: Kit
@@ -356,14 +357,14 @@ class Recorder:
     truncated: bool = False
 
     def __post_init__(self) -> None:
-        self._deadline = time.monotonic() + self.seconds
+        self._began = time.process_time()  # not the clock's: other programs take their share
         self._kept: list[Any] = []  # what is kept keeps its id
         self._numbers: dict[tuple[int, int], int] = {}
         self._bytes = 0
 
     def __call__(self, site: int, value: Any) -> Any:
         """Record `value`; return what stands in its place."""
-        if time.monotonic() > self._deadline:
+        if time.process_time() - self._began > self.seconds:
             raise OvertimeError(f"the traced run took longer than {self.seconds:.1f} s")
         kind = type(value)
         if kind in (list, tuple, dict) or isinstance(value, tuple):
@@ -449,7 +450,10 @@ class Recorder:
         try:
             namespace[_RECORDER] = self
             for function in gc.get_objects():
-                if type(function) is not types.FunctionType or function.__globals__ is not namespace:
+                if (
+                    type(function) is not types.FunctionType
+                    or function.__globals__ is not namespace
+                ):
                     continue
                 plain = function.__code__
                 code = codes.get((plain.co_qualname, plain.co_firstlineno))
@@ -478,4 +482,5 @@ class Recorder:
             "values": self.values,
             "cotangents": self.found,
             "truncated": self.truncated,
+            "seconds": time.process_time() - self._began,
         }
