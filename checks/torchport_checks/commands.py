@@ -54,6 +54,7 @@ def check_options(
     from torchport_checks.options import CheckOptions
 
     return CheckOptions(
+        locate=True,
         timeout=timeout or configuration.timeout,
         memory_mb=memory or configuration.memory,
         torch_python=_interpreter(configuration, configuration.python.torch),

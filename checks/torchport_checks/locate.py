@@ -406,10 +406,10 @@ class _Left:
 
         def add(cost: float, one: _Operation, other: _Operation) -> None:
             if one.value.shape != other.value.shape:
-                cost += 6
+                cost += 1.9
             if one.value.inexact != other.value.inexact:
                 cost += 3
-            cost -= _likeness(one.site, other.site)
+            cost -= max(_likeness(one.site, site, 2) for site in self._sites(other))
             weighed.append((cost, len(weighed), one, other))
 
         for i, one in enumerate(self.theirs):
@@ -423,6 +423,11 @@ class _Left:
             for one in self._counterparts(self._port, other, self._here):
                 add(j + 0.4, one, other)
         return [(one, other) for _, _, one, other in sorted(weighed, key=lambda w: w[:2])]
+
+    def _sites(self, operation: _Operation) -> list[_Site]:
+        """Where the port's operation stands, and the calls that return what it gives."""
+        calls = [o.site for o in self._port.shadows if o.number == operation.number]
+        return [operation.site, *calls]
 
     @staticmethod
     def _counterparts(
@@ -477,11 +482,11 @@ def _gaps(operations: list[_Operation], aligned: set[int]) -> dict[int, int]:
     return found
 
 
-def _likeness(one: _Site, other: _Site) -> float:
-    """Below 1: how alike two places are named."""
+def _likeness(one: _Site, other: _Site, target: float = 0.5) -> float:
+    """How alike two places are named: `target` for what is assigned to, and up to 3/8 for the rest."""
     same_target = one.target == other.target and bool(one.target)
     return (
-        0.5 * same_target
+        target * same_target
         + 0.25 * (one.called.lower() == other.called.lower())
         + 0.125 * (one.function == other.function)
     )
@@ -564,21 +569,54 @@ class _Backward:
         return self._located(cuts[0], False) if cuts else None
 
     def _passed_on(self, one: _Operation, other: _Operation) -> dict[int, Array]:
-        """The right cotangents for those operands of the port's operation that get a wrong one."""
-        found: dict[int, Array] = {}
-        free = list(one.operands or [one.event])
-        for event in other.operands or [other.event]:
-            value = self._value(self.trace, event)
-            if value is None:
+        """The right cotangents for what the port's operation is made from, where it gives another.
+
+        Where the port takes several steps, those of all the ways that lead back are summed.
+        """
+        torch, found = self.search.torch, dict[int, Array]()
+        operands = one.operands or [one.event]
+        ends = self._ends(other, [v for e in operands if (v := self._value(torch, e)) is not None])
+        while operands:
+            value = self._value(torch, operands[0])
+            if value is None or self.theirs.number(operands[0]) == HIDDEN:
+                operands = operands[1:]
                 continue
-            for candidate in free:
-                known = self._value(self.search.torch, candidate)
-                if known is not None and _near(known, value):
-                    free.remove(candidate)
-                    if self._differs(candidate, event) is not None:
-                        found[event] = self._cotangent(self.theirs, candidate, known)
-                    break
+            same = [e for e in operands if (v := self._value(torch, e)) and _near(value, v)]
+            operands = [e for e in operands if e not in same]
+            if any(self.theirs.number(event) == HIDDEN for event in same):
+                continue  # a detached copy: by value, which is which cannot be told
+            into = [e for e, v in ends.items() if _near(value, v)]
+            if not into:
+                continue
+            right = self._sum(self.theirs, same, value)
+            precise = self._sum(self.precise, same, value) if self.precise else None
+            compared = _compare(right, self._sum(self.ours, into, value), precise)
+            if any(d.category in self.counted for d in compared.differences):
+                zero = Array(right.dtype, np.zeros_like(right.value))
+                found |= {event: right if event == into[0] else zero for event in into}
         return found
+
+    def _ends(self, operation: _Operation, values: list[Array]) -> dict[int, Array]:
+        """The events, back from an operation of the port's, at which one of `values` stands."""
+        found: dict[int, Array] = {}
+        makers = {o.number: o for o in reversed(self.trace.operations)}
+        pending, passed = list(operation.operands or [operation.event]), set[int]()
+        while pending:
+            event = pending.pop()
+            value = self._value(self.trace, event)
+            if value is None or event in passed or self.ours.number(event) == HIDDEN:
+                continue
+            passed.add(event)
+            if any(_near(known, value) for known in values):
+                found[event] = value
+            elif (maker := makers.get(self.trace.number(event))) and maker is not operation:
+                pending += maker.operands
+        return found
+
+    def _sum(self, trace: _Trace, events: list[int], like: Array) -> Array:
+        """The sum of the cotangents of some events."""
+        parts = [self._cotangent(trace, event, like).value for event in events]
+        return Array(like.dtype, np.sum(parts, axis=0, dtype=parts[0].dtype))
 
     def _cut(
         self, theirs: list[_Operation], ours: list[_Operation], aligned: dict[int, int]

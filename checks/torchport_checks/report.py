@@ -223,7 +223,10 @@ def _failure(
     head.append(f"  {'  '.join(places)}", style="dim")
     if told != definition.name:
         return Group(head, _indented(Text(f"As {told}, above.")))
-    return Group(head, _indented(_message(definition.message)))
+    parts = [_indented(_message(definition.message))]
+    if definition.located is not None:
+        parts.append(_indented(_message(definition.located.message)))
+    return Group(head, *parts)
 
 
 def _message(text: str, style: str = "") -> Text:

@@ -212,6 +212,23 @@ class Located(Model):
     further: list[tuple[int, int]] = Field(default_factory=list[tuple[int, int]])
     """Lines of source and port at which more was found, once this one was put right."""
 
+    @property
+    def message(self) -> str:
+        """For the reader: what was found, without the files' names."""
+        first, last = self.port_first_line, self.port_line
+        lines = f"line {last}" if first == last else f"lines {first} to {last}"
+        what = "" if self.of == "value" else "the gradient that passes through "
+        how = {
+            "certain": "with torch's value there, all agrees",
+            "likely": "with torch's value there, more agrees" if self.of == "value" else "likely",
+        }[self.certainty]
+        if self.further:
+            how = f"then, at lines {', '.join(str(port) for _, port in self.further)}; {how}"
+        return (
+            f"It begins with {what}`{self.port_text}` ({lines} of the port) for "
+            f"`{self.source_text}` (line {self.source_line}); {how}."
+        )
+
 
 class DefinitionVerdict(Model):
     """The verdict on one function or module class."""

@@ -549,6 +549,12 @@ def _tensor(value: Any) -> jax.Array | None:
     return value
 
 
+def _replacement(array: Array, like: jax.Array) -> jax.Array:
+    value = jnp.asarray(array.value)
+    # The port's own precision; its kind may be what is wrong.
+    return value.astype(like.dtype) if value.dtype.kind == like.dtype.kind else value
+
+
 def _alias(tensor: jax.Array, cotangent: Callable[[Any], Any]) -> jax.Array:
     if not jnp.issubdtype(tensor.dtype, jnp.inexact):
         return tensor
@@ -567,7 +573,7 @@ _TRACING = re.compile(
 _KIT = trace.Kit(
     tensor=_tensor,
     to_array=lambda tensor: None if isinstance(tensor, jax.core.Tracer) else to_array(tensor),
-    replace=lambda array, like: jnp.asarray(array.value).astype(like.dtype),
+    replace=_replacement,
     version=lambda tensor: 0,
     alias=_alias,
 )

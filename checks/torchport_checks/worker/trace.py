@@ -271,7 +271,7 @@ class _Instrument(ast.NodeTransformer):
                 node.func = self.visit(node.func)
             node.args = [self.visit(argument) for argument in node.args]
             node.keywords = [self.visit(keyword) for keyword in node.keywords]
-        elif kind == "op" and called != original[1]:
+        elif called != original[1]:
             self.generic_visit(node)
         site = self._site(node, kind, called, self.below)
         self.sites[site].span, self.sites[site].text = original
