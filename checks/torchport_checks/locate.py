@@ -574,7 +574,7 @@ class _Backward:
         Where the port takes several steps, those of all the ways that lead back are summed.
         """
         torch, found = self.search.torch, dict[int, Array]()
-        operands = one.operands or [one.event]
+        operands: list[int] = one.operands or [one.event]
         ends = self._ends(other, [v for e in operands if (v := self._value(torch, e)) is not None])
         while operands:
             value = self._value(torch, operands[0])
@@ -696,9 +696,11 @@ class _Backward:
             theirs, ours = self.theirs.outcome.get(key), outcome[key]
             if theirs is None or ours is None:
                 return False
+            precise: dict[str, Array] = (
+                (self.precise.outcome.get(key) or {}) if self.precise else {}
+            )
             for name in theirs.keys() & ours.keys():
-                doubled = self.precise.outcome.get(key) if self.precise else None
-                found = _compare(theirs[name], ours[name], (doubled or {}).get(name))
+                found = _compare(theirs[name], ours[name], precise.get(name))
                 if any(d.category in self.counted for d in found.differences):
                     return False
         return True
