@@ -14,6 +14,7 @@ from typing import Self
 from torchport_checks.devices import device_names
 from torchport_checks.examine import examine
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
+from torchport_checks.mutate import MutationScore, plant
 from torchport_checks.options import CheckOptions, Framework, Target
 from torchport_checks.pair import Lanes, Pair, target_of
 from torchport_checks.store import VerdictStore, content_key, project_root
@@ -36,9 +37,15 @@ class _Worker:
 
     @staticmethod
     def _lanes(framework: Framework, options: CheckOptions) -> list[Lane]:
-        python, memory = options.python(framework), options.memory_mb
         return [
-            Lane(framework, python, device, memory) for device in device_names(framework, options)
+            Lane(
+                framework,
+                options.python(framework),
+                device,
+                options.memory_mb,
+                containment=options.containment,
+            )
+            for device in device_names(framework, options)
         ]
 
     def all(self) -> list[Lane]:
@@ -133,6 +140,32 @@ class Checker:
         worker = self._free.get()
         try:
             return self._check(worker, source, port, texts, definitions, progress, fresh)
+        finally:
+            self._free.put(worker)
+
+    def mutate(
+        self,
+        source: Path,
+        port: Path,
+        *,
+        definitions: Sequence[str] | None = None,
+        limit: int = 40,
+        progress: Callable[[int, int], None] = lambda done, of: None,
+    ) -> MutationScore:
+        """Plant up to `limit` translation errors into each definition; see which are noticed.
+
+        Raises:
+            OSError: a file cannot be read.
+            RemoteError: a file cannot be imported.
+            LaneFailure: a framework is missing.
+        """
+        source, port = source.resolve(), port.resolve()
+        texts = source.read_bytes(), port.read_bytes()
+        worker = self._free.get()
+        try:
+            lanes = worker.for_target(target_of(texts[1]))
+            pair = Pair(lanes, self.options, source, port, texts)
+            return plant(pair, definitions, limit, progress)
         finally:
             self._free.put(worker)
 

@@ -1,4 +1,4 @@
-"""`torchport port`, `check`, `devices` and `doctor`."""
+"""`torchport port`, `check`, `devices`, `doctor` and `clean`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from torchport_checks.reports.formats import FORMATS, Format, format_of, render
 from torchport_translators.batch import Outcome, Plan, Ported, port_files
 from torchport_translators.commands import (
     check_outputs,
     configuration_for,
+    count,
     envelope,
     exit_code,
     fail,
@@ -36,8 +39,9 @@ from torchport_translators.files import STDIN, FileProblem, write_port
 
 if TYPE_CHECKING:
     from torchport_checks.checker import Checker
+    from torchport_checks.mutate import MutationScore
     from torchport_checks.options import CheckOptions
-    from torchport_checks.report import Checked
+    from torchport_checks.reports.checked import Checked
     from torchport_checks.verdicts import DefinitionVerdict, Verdict
 
 _FRAMEWORKS = {"torch": ("torch", "numpy"), "jax": ("jax", "flax", "optax")}
@@ -78,13 +82,39 @@ def _interpreter(configuration: Configuration, given: str | None) -> str:
 
 def verdict_code(verdict: Verdict) -> int:
     """0 verified, or nothing to check by itself; 1 not verified; 2 a framework is missing."""
-    from torchport_checks.report import indirect
+    from torchport_checks.reports.checked import indirect
     from torchport_checks.verdicts import Category
 
     if any(x.category is Category.FRAMEWORK for x in (verdict, *verdict.definitions)):
         return 2
     nothing = not verdict.error and all(map(indirect, verdict.definitions))
     return 0 if verdict.ok or nothing else 1
+
+
+def _format_options(function: Any) -> Any:
+    """`--format`, and `--json` for one of them."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(FORMATS),
+        help="Of what is printed; github: annotations in a workflow. [default: terminal]",
+    )(json_option(function))
+
+
+def _printed(form: Format | None, as_json: bool, path: Path | None) -> Format:
+    """The format of what goes to standard output, where the file `path` gets a report, too."""
+    if as_json:
+        if form not in (None, "json"):
+            raise click.UsageError(f"--json and --format {form} exclude each other.")
+        return "json"
+    if form is None or (path is not None and form == _filed(form, path)):
+        return "terminal"  # the file has what was asked for
+    return form
+
+
+def _filed(form: Format | None, path: Path) -> Format:
+    """The format of a report file: by its name, else as printed, else JSON."""
+    return format_of(path) or form or "json"
 
 
 def _limits(function: Any) -> Any:
@@ -107,6 +137,46 @@ def _limits(function: Any) -> Any:
     return function
 
 
+_SEARCHED = 256
+_PLANTED = 40
+
+
+def _depth_options(function: Any) -> Any:
+    """How much is run for a verdict."""
+    for option in (
+        click.option(
+            "--variants",
+            is_flag=True,
+            help="Also run equivalent graphs of both sides, eager and compiled (torch.compile): tells "
+            "a fault of a library from one of the port. Slow.",
+        ),
+        click.option(
+            "--search",
+            type=click.IntRange(min=1),
+            metavar="N",
+            is_flag=False,
+            flag_value=_SEARCHED,
+            help="Where all inputs agree, search for ones that do not; N is how many to try. "
+            f"[default: {_SEARCHED}]",
+        ),
+        click.option(
+            "--quick",
+            is_flag=True,
+            help="Fewer inputs, the form that is quicker, no training: what the editor runs on save.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def _deepened(
+    options: CheckOptions, quick: bool, search: int | None, variants: bool
+) -> CheckOptions:
+    """The options of a check from the command line."""
+    options = options if quick else options.thorough()
+    return options.model_copy(update={"search": search or 0, "graphs": variants})
+
+
 @contextlib.contextmanager
 def _progress(
     total: int, quiet: bool
@@ -116,9 +186,9 @@ def _progress(
     Yields a function that takes a file's name and returns what to call for each of its definitions
     and with its verdict.
     """
-    from torchport_checks import report
+    from torchport_checks.reports.terminal import console
 
-    err = report.console(stderr=True)
+    err = console(stderr=True)
     if quiet or not err.is_terminal:
 
         def plain(name: str) -> tuple[Progress, Callable[[Verdict], None]]:
@@ -220,7 +290,8 @@ def _default_jobs() -> int:
     "report_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Where the full report goes, as JSON. [default: .torchport/report.json]",
+    help="Where the full report goes; its format is told by its name (.json, .sarif, .xml for JUnit, "
+    ".html, .txt), else by --format. [default: .torchport/report.json]",
 )
 @click.option(
     "-j",
@@ -229,8 +300,9 @@ def _default_jobs() -> int:
     metavar="N",
     help="Pairs to check at the same time. [default: by the number of cores]",
 )
+@_depth_options
 @_limits
-@json_option
+@_format_options
 def port(
     files: tuple[str, ...],
     target: str | None,
@@ -238,9 +310,13 @@ def port(
     force: bool,
     report_path: Path | None,
     jobs: int | None,
+    quick: bool,
+    search: int | None,
+    variants: bool,
     timeout: float | None,
     memory: int | None,
     fresh: bool,
+    form: Format | None,
     as_json: bool,
 ) -> None:
     """Port files, run them against the originals, report.
@@ -256,8 +332,9 @@ def port(
     \b
     Examples:
       torchport port model.py
-      torchport port src/ -o ported/
+      torchport port src/ -o ported/ --report report.html
       torchport port model.py --fresh --timeout 300
+      torchport port src/ --format github --report torchport.sarif
 
     \b
     Inputs are found in get_inputs()/get_init_inputs(), in calls, in annotations
@@ -268,8 +345,9 @@ def port(
     Exit code: 0 all ported and verified, 1 findings or a port that is not
     verified, 2 a file or framework is missing, or wrong usage.
     """
-    from torchport_checks.report import Checked
+    from torchport_checks.reports.checked import Checked
 
+    printed = _printed(form, as_json, report_path)
     began = time.perf_counter()
     configuration = configuration_for(files)
     found = found_files(files, configuration)
@@ -279,7 +357,7 @@ def port(
         )
     plan = Plan(configuration, target or configuration.target, out=out, force=force)
     check_outputs(files, found, plan)
-    options = check_options(configuration, timeout, memory)
+    options = _deepened(check_options(configuration, timeout, memory), quick, search, variants)
     ported = list(port_files(found.files, plan))
     pairs = [
         (result.name, result.file.path, result.port)
@@ -290,7 +368,9 @@ def port(
     verdicts = dict(
         zip(
             (source for _, source, _ in pairs),
-            _check_all(pairs, options, jobs=jobs, fresh=fresh, quiet=as_json) if pairs else (),
+            _check_all(pairs, options, jobs=jobs, fresh=fresh, quiet=printed != "terminal")
+            if pairs
+            else (),
             strict=True,
         )
     )
@@ -303,11 +383,18 @@ def port(
         "passed_over": found.passed_over,
         "exit_code": code,
     }
-    note = _write_report(document, report_path, found.files[0].path) if results else ""
-    if as_json:
-        print_json(document)
+    seconds = time.perf_counter() - began
+    told = problem = ""
+    if results:
+        path = report_path or _report_in(found.files[0].path)
+        told, problem = _write_report(path, _filed(form, path), results, document, seconds)
+    if printed == "terminal":
+        told = told or ("" if report_path else problem)
+        _show(results, ported, passed_over_text(found), told, seconds)
     else:
-        _show_port(results, ported, passed_over_text(found), note, time.perf_counter() - began)
+        click.echo(render(printed, results, document, seconds=seconds), nl=False)
+    if problem and report_path is not None:
+        fail(problem)
     raise click.exceptions.Exit(code)
 
 
@@ -318,44 +405,53 @@ def _data(result: Checked) -> dict[str, Any]:
 
 
 def _plain(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as JSON has it: pydantic writes nan and inf as null, `json` as no JSON at all."""
+    """A verdict as JSON has it: pydantic writes nan and inf as strings, `json` as no JSON at all."""
     return json.loads(verdict.model_dump_json())
 
 
-def _write_report(document: dict[str, Any], path: Path | None, source: Path) -> str:
-    """Write the full report; returns what to tell of it."""
-    from torchport_checks import report
+def _report_in(source: Path) -> Path:
+    """Where the report of a run goes that names no place for it."""
     from torchport_checks.store import project_root
 
-    if path is None:
-        path = project_root(source) / ".torchport" / "report.json"
+    return project_root(source) / ".torchport" / "report.json"
+
+
+def _write_report(
+    path: Path,
+    form: Format,
+    results: Sequence[Checked],
+    document: dict[str, Any],
+    seconds: float,
+) -> tuple[str, str]:
+    """Write a report; returns where it is, or why it could not be written."""
+    from torchport_checks.reports.checked import short
+
     try:
         if path.parent.name == ".torchport":
             path.parent.mkdir(exist_ok=True)
             write_port(path.with_name(".gitignore"), b"*\n")
-        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        text = render(form, results, document, seconds=seconds)
         write_port(path, text.encode("utf-8", "backslashreplace"))
-    except FileProblem as problem:
-        return f"The full report was not written: {problem}"
-    except OSError as error:
-        return f"The full report was not written: {error}"
-    return f"Full report: {report.short(path)}"
+    except (FileProblem, OSError) as error:
+        return "", f"The report was not written: {error}"
+    return f"Full report: {short(path)}", ""
 
 
-def _show_port(
+def _show(
     results: Sequence[Checked],
     ported: Sequence[Ported],
     passed_over: str,
     note: str,
     seconds: float,
 ) -> None:
-    from torchport_checks import report
+    from torchport_checks.reports.checked import short
+    from torchport_checks.reports.terminal import console, report
 
-    out = report.console()
-    report.report(results, out, seconds=seconds)
+    out = console()
+    report(results, out, seconds=seconds)
     if passed_over:
         out.print(passed_over, soft_wrap=True)
-    folders = {report.short(result.port.parent): None for result in ported if result.port}
+    folders = {short(result.port.parent): None for result in ported if result.port}
     if folders:
         out.print(f"Ports: {', '.join(folders)}", soft_wrap=True)
     if note:
@@ -368,15 +464,40 @@ def _show_port(
 @click.option(
     "--only", multiple=True, metavar="NAME", help="Check this definition only. Repeatable."
 )
+@click.option(
+    "-o",
+    "--report",
+    "report_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write the report to FILE, too; its format is told by its name (.json, .sarif, .xml for "
+    "JUnit, .html, .txt), else by --format.",
+)
+@click.option(
+    "--mutate",
+    type=click.IntRange(min=1),
+    metavar="N",
+    is_flag=False,
+    flag_value=_PLANTED,
+    help="Plant known translation errors into the port, up to N into each definition, and tell which "
+    f"the inputs would not notice. [default: {_PLANTED}]",
+)
+@_depth_options
 @_limits
-@json_option
+@_format_options
 def check(
     source: Path,
     port: Path,
     only: tuple[str, ...],
+    report_path: Path | None,
+    mutate: int | None,
+    quick: bool,
+    search: int | None,
+    variants: bool,
     timeout: float | None,
     memory: int | None,
     fresh: bool,
+    form: Format | None,
     as_json: bool,
 ) -> None:
     """Run a port against its original and judge it.
@@ -389,35 +510,87 @@ def check(
     Examples:
       torchport check model.py model_jax.py
       torchport check model.py model_jax.py --only Attention --fresh
-      torchport check model.py model_jax.py --json
+      torchport check model.py model_jax.py -o report.html
+      torchport check model.py model_jax.py --format sarif
+      torchport check model.py model_jax.py --search 1000 --variants
+      torchport check model.py model_jax.py --mutate
 
     \b
     Exit code: 0 verified, 1 not verified, 2 a framework is missing, or wrong
     usage.
     """
-    from torchport_checks import report
+    from torchport_checks.reports.checked import Checked
 
+    printed = _printed(form, as_json, report_path)
     began = time.perf_counter()
     configuration = configuration_for([str(source)])
-    options = check_options(configuration, timeout, memory)
+    options = _deepened(check_options(configuration, timeout, memory), quick, search, variants)
     try:
         (verdict,) = _check_all(
             [(str(source), source, port)],
             options,
             jobs=1,
             fresh=fresh,
-            quiet=as_json,
+            quiet=printed != "terminal",
             definitions=only or None,
         )
     except OSError as error:
         fail(f"{error.filename} cannot be read: {error.strerror}.")
     code = verdict_code(verdict)
-    if as_json:
-        print_json({**envelope("check"), "verdict": _plain(verdict), "exit_code": code})
+    document = {**envelope("check"), "verdict": _plain(verdict), "exit_code": code}
+    score = None
+    if mutate is not None and code != 2 and not verdict.error:
+        score = _mutate(source, port, only or None, options, mutate)
+        document["mutation"] = {**asdict(score), "score": score.score}
+    results, seconds = [Checked(verdict=verdict)], time.perf_counter() - began
+    told = problem = ""
+    if report_path is not None:
+        filed = _filed(form, report_path)
+        told, problem = _write_report(report_path, filed, results, document, seconds)
+    if printed == "terminal":
+        _show(results, (), "", told, seconds)
+        if score is not None:
+            _show_score(score, port)
     else:
-        result = report.Checked(verdict=verdict)
-        report.report([result], report.console(), seconds=time.perf_counter() - began)
+        click.echo(render(printed, results, document, seconds=seconds), nl=False)
+    if problem:
+        fail(problem)
     raise click.exceptions.Exit(code)
+
+
+def _mutate(
+    source: Path,
+    port: Path,
+    only: Sequence[str] | None,
+    options: CheckOptions,
+    limit: int,
+) -> MutationScore:
+    from torchport_checks.checker import Checker
+    from torchport_checks.lanes import LaneFailure, RemoteError
+
+    with Checker(options) as checker:
+        try:
+            return checker.mutate(source, port, definitions=only, limit=limit)
+        except (LaneFailure, RemoteError) as failure:
+            fail(f"No errors could be planted: {failure}")
+
+
+def _show_score(score: MutationScore, port: Path) -> None:
+    if not score.planted:
+        click.echo("No errors were planted: nothing is verified that they could be planted into.")
+        return
+    click.echo(f"The inputs notice {score.noticed} of {count(score.planted, 'planted error')}.")
+    for survivor in score.survivors:
+        before, after = (" ".join(text.split()) for text in (survivor.before, survivor.after))
+        click.echo(
+            f"  not noticed in {survivor.definition}: {survivor.error}  {port}:{survivor.line}\n"
+            f"    {before}  ->  {after}"
+        )
+    if score.survivors:
+        click.echo(
+            "  A planted error may compute the same; else give inputs that show it, in a comment "
+            "# torchport: check(...)."
+        )
 
 
 @click.command(short_help="List the frameworks and devices of this machine.")
@@ -546,3 +719,37 @@ def _lower_bounds() -> dict[str, str]:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version.partition("+")[0])[:3])
+
+
+@click.command(short_help="Remove old verdicts, and give their disk space back.")
+@click.argument(
+    "folder", default=".", type=click.Path(path_type=Path, exists=True, file_okay=False)
+)
+@click.option(
+    "--all", "everything", is_flag=True, help="Empty .torchport/: every verdict, every report."
+)
+@json_option
+def clean(folder: Path, everything: bool, as_json: bool) -> None:
+    """Remove old verdicts, and give their disk space back.
+
+    FOLDER is in the project whose .torchport/ is cleaned. Verdicts that were not used for 90 days go,
+    and what a damaged store has left behind. That also happens by itself, now and then.
+
+    \b
+    Exit code: 0 done, 2 it cannot be written, or is being written to.
+    """
+    from torchport_checks.reports.checked import short
+    from torchport_checks.store import StoreProblem, VerdictStore, project_root
+
+    store = VerdictStore(project_root(folder / "x"))
+    try:
+        done = store.clean(everything=everything)
+    except StoreProblem as problem:
+        fail(problem)
+    place = short(store.path.parent)
+    if as_json:
+        print_json({**envelope("clean"), "folder": str(store.path.parent), **asdict(done)})
+    else:
+        size = f"{done.freed / 2**20:.1f} MiB" if done.freed >= 2**20 else f"{done.freed >> 10} KiB"
+        removed = f"{count(done.removed, 'verdict')} removed, {done.kept} kept"
+        click.echo(f"{place}: {removed}, {size} freed.")

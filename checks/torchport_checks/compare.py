@@ -24,6 +24,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from torchport_checks.picture import picture
 from torchport_checks.verdicts import Category, Difference, Errors
 from torchport_checks.worker.protocol import Array, Opaque, Record
 
@@ -200,6 +201,7 @@ class _Judge:
             index=index,
             torch=torch.value[index].item(),
             port=port.value[index].item(),
+            picture=picture(torch.value, port.value),
         )
 
     def _values(
@@ -228,6 +230,7 @@ class _Judge:
                     index=index,
                     torch=_number(torch[index]),
                     port=_number(port[index]),
+                    picture=picture(torch, port, eps, tiny),
                 )
                 return
             torch, port = np.where(odd, 0.0, torch), np.where(odd, 0.0, port)
@@ -279,6 +282,7 @@ class _Judge:
             port=float(port[index]),
             reference=None if reference is None else float(reference[index]),
             tolerance=tolerance,
+            picture=picture(torch, port, eps, tiny),
         )
 
     def _category(

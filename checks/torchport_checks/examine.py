@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
+from torchport_checks.behaviour import initial_values, sample, train
 from torchport_checks.compare import Comparison, compare
 from torchport_checks.draws import Case, redraw
-from torchport_checks.judging import SPEC, judge
+from torchport_checks.judging import SPEC, finite, judge
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
 from torchport_checks.locate import locate
 from torchport_checks.pair import Pair
+from torchport_checks.search import search
 from torchport_checks.subject import (
     Definition,
     Form,
@@ -24,6 +25,7 @@ from torchport_checks.subject import (
     Unchecked,
     at_line,
 )
+from torchport_checks.variants import UNTRACEABLE, explain, graph_variants, variant_of
 from torchport_checks.verdicts import (
     Category,
     DefinitionVerdict,
@@ -38,16 +40,6 @@ from torchport_checks.verdicts import (
 from torchport_checks.worker.protocol import Array, Opaque, leaves
 
 _INT32 = np.iinfo(np.int32)
-# What a port raises under a trace where it needs a value that is known only when it runs.
-_UNTRACEABLE = {
-    "ConcretizationTypeError",
-    "NonConcreteBooleanIndexError",
-    "TracerArrayConversionError",
-    "TracerBoolConversionError",
-    "TracerIntegerConversionError",
-    "UnexpectedTracerError",
-    "TraceContextError",
-}
 
 
 @dataclass
@@ -67,6 +59,7 @@ class _Result:
     """The first case in which something is wrong, and what."""
     located: Located | None = None
     output: str = ""
+    behavioural: Literal["passed", "failed", "not_run"] = "not_run"
     ended: bool = False
     """Whether the outcome is set, and there is nothing more to compare."""
 
@@ -130,14 +123,14 @@ def _examine(result: _Result, pair: Pair) -> None:
     _note_overflow(result, cases)
     port, form = lanes.port[0], options.forms[0]
     expected, actual = subject.run(port, form, cases)
-    if form == "compiled" and (variant := _not_compilable(port, expected, actual)):
-        result.variants.append(variant)
+    if form == "compiled" and (error := _untraceable(expected, actual)):
+        result.variants.append(variant_of(port, form, [], error=error))
         form = "eager"
         actual = subject.run_port(port, form, cases)
-    compared, random = _judge(result, subject, cases, expected, actual)
+    compared, random = _judge(result, subject, port, cases, expected, actual)
     if result.ended:
         return
-    result.variants.append(_variant(port, form, _wrong(result.comparison.differences)))
+    result.variants.append(variant_of(port, form, _wrong(result.comparison.differences)))
     few = [n for n, case in enumerate(cases) if n == 0 or case.train]
     known = {(v.device, v.form) for v in result.variants}
     for lane in lanes.port:
@@ -153,10 +146,59 @@ def _examine(result: _Result, pair: Pair) -> None:
                 )
     for lane in lanes.torch[1:]:
         _examine_device(result, subject, lane, cases[0], expected[0])
-    _conclude(result, compared, random)
     if options.locate and result.failing is not None:
-        with contextlib.suppress(LaneFailure):  # the verdict stands without
+        try:
             result.located = locate(subject, port, *result.failing)
+        except LaneFailure:  # the verdict stands, and what needs the lane is left out
+            _conclude(result, compared)
+            return
+    if options.graphs:
+        variants = graph_variants(pair, subject, cases[0], expected[0])
+        known = {(v.framework, v.device, v.form) for v in result.variants}
+        result.variants += [
+            v
+            for v in variants
+            if v.graph == "rewritten" or (v.framework, v.device, v.form) not in known
+        ]
+        if told := explain(variants):
+            result.note(told)
+    if options.search and compared and not _wrong(result.comparison.differences):
+        _search(result, subject, port, form, pair)
+    if options.behaviour and not _wrong(result.comparison.differences) and not subject.error:
+        _behave(result, subject, port, Case(cases[0].draw, cases[0].call, train=True), random)
+    elif random:
+        result.note("Train mode is random in the original; it was not compared.")
+    _conclude(result, compared)
+
+
+def _behave(result: _Result, subject: Subject, port: Lane, case: Case, random: bool) -> None:
+    """Training steps, the distribution of what is random in train mode, and initial values."""
+    ran: list[Comparison | None] = []
+    if subject.differentiable and not random and not subject.large:
+        ran.append(train(subject, port, case))
+    if random or subject.drops:
+        ran.append(sample(subject, port, case))
+        if ran[-1] is None:
+            result.note("Train mode is random, and could not be run often enough to compare it.")
+    if subject.definition.kind == "module" and subject.differentiable and not subject.large:
+        for note in initial_values(subject, port, subject.init):
+            result.note(note)
+    done = [comparison for comparison in ran if comparison is not None]
+    for comparison in done:
+        result.comparison.differences += comparison.differences
+    if done:
+        wrong = any(_wrong(comparison.differences) for comparison in done)
+        result.behavioural = "failed" if wrong else "passed"
+
+
+def _search(result: _Result, subject: Subject, port: Lane, form: Form, pair: Pair) -> None:
+    found = search(subject, port, form, pair.texts, subject.options.search)
+    if found.judged is None:
+        result.note(f"A search tried {found.tried} more inputs; none makes a difference.")
+        return
+    result.note(f"A search found the inputs that differ; it tried {found.tried}.")
+    result.comparison.add(found.judged.comparison)
+    result.gradients = result.gradients.joined(found.judged.gradients)
 
 
 def plan(subject: Subject) -> list[Case]:
@@ -172,6 +214,7 @@ def plan(subject: Subject) -> list[Case]:
 def _judge(
     result: _Result,
     subject: Subject,
+    port: Lane,
     cases: Sequence[Case],
     expected: Sequence[Outcome],
     actual: Sequence[Outcome],
@@ -192,7 +235,7 @@ def _judge(
         if base and (nothing := _nothing(theirs)):
             result.fail("not_run", Category.NOTHING, nothing)
             return compared, random
-        if not base and not _finite(theirs["output"]):
+        if not base and not finite(theirs["output"]):
             result.note(f"{case.label}: not compared, the original is not finite.")
             continue
         if ours["error"] is not None:
@@ -203,13 +246,18 @@ def _judge(
         if theirs["random"]:
             random = True
             if base:
-                _shapes_only(result, theirs, ours)
+                _compare_random(result, subject, port, case, theirs, ours)
                 return compared, random
             continue
         judged = judge(subject, case, theirs, ours)
         result.comparison.add(judged.comparison)
         if judged.wrong and result.failing is None:
-            result.failing = case, _wrong(judged.comparison.differences)
+            wrong = [
+                d
+                for d in judged.comparison.differences
+                if d.category is not Category.ILL_CONDITIONED
+            ]
+            result.failing = case, wrong
         result.gradients = result.gradients.joined(judged.gradients)
         if judged.compared:
             compared.append(case.label)
@@ -226,8 +274,8 @@ def _examine_variant(
 ) -> None:
     """Run the port in another form or on another device, and add what differs there."""
     actual = subject.run_port(lane, form, cases)
-    if variant := _not_compilable(lane, expected, actual):
-        result.variants.append(variant)
+    if form == "compiled" and (error := _untraceable(expected, actual)):
+        result.variants.append(variant_of(lane, form, [], error=error))
         return
     wrong: list[Difference] = []
     for case, theirs, ours in zip(cases, expected, actual, strict=True):
@@ -235,15 +283,14 @@ def _examine_variant(
             continue
         if ours["error"] is not None:
             error = RemoteError(ours["error"])
-            variant = _variant(lane, form, [], "fails", f"{error}", error.line)
-            result.variants.append(variant)
+            result.variants.append(variant_of(lane, form, [], error=error))
             where = f"{form}, on {lane.framework}'s {lane.device}, {case.label}"
             message = f"The port raises{at_line(error.line)} ({where}): {error}"
             result.fail("diverged", Category.PORT_ERROR, message, error.traceback)
             return
-        found = judge(subject, case, theirs, ours).comparison
-        wrong += _wrong(found.differences)
-    result.variants.append(_variant(lane, form, wrong))
+        found = judge(subject, case, theirs, ours).comparison.differences
+        wrong += [d for d in found if d.category is not Category.ILL_CONDITIONED]
+    result.variants.append(variant_of(lane, form, _wrong(wrong)))
     result.comparison.differences += [
         d.model_copy(update={"case": f"{d.case}, {form} on {lane.device}"}) for d in wrong
     ]
@@ -268,71 +315,51 @@ def _examine_device(
         )
 
 
-def _not_compilable(
-    lane: Lane, expected: Sequence[Outcome], actual: Sequence[Outcome]
-) -> Variant | None:
-    """The variant of a port that needs values under a trace; None where it can be compiled."""
+def _untraceable(expected: Sequence[Outcome], actual: Sequence[Outcome]) -> RemoteError | None:
+    """What the port raised because it needs values under a trace; None where it can be compiled."""
     for theirs, ours in zip(expected, actual, strict=True):
         if theirs["error"] is None and ours["error"] is not None:
             error = RemoteError(ours["error"])
-            if error.type in _UNTRACEABLE:
-                message = f"{error}".split("\n")[0]
-                return _variant(lane, "compiled", [], "not_compilable", message, error.line)
+            if error.type in UNTRACEABLE:
+                return error
     return None
 
 
-def _variant(
-    lane: Lane,
-    form: Form,
-    wrong: Sequence[Difference],
-    status: str = "",
-    message: str = "",
-    line: int | None = None,
-) -> Variant:
-    if wrong and not message:
-        message = f"{wrong[0].where} ({wrong[0].case}): {wrong[0].message}"
-    return Variant.model_validate(
-        {
-            "framework": lane.framework,
-            "device": lane.device,
-            "form": form,
-            "status": status or ("differs" if wrong else "equal"),
-            "message": message,
-            "line": line,
-        }
-    )
+def _wrong(differences: Sequence[Difference]) -> list[str]:
+    return [
+        f"{d.where} ({d.case}): {d.message}"
+        for d in differences
+        if d.category is not Category.ILL_CONDITIONED
+    ]
 
 
-def _wrong(differences: Sequence[Difference]) -> list[Difference]:
-    return [d for d in differences if d.category is not Category.ILL_CONDITIONED]
-
-
-def _conclude(result: _Result, compared: list[str], random: bool) -> None:
+def _conclude(result: _Result, compared: list[str]) -> None:
     if result.ended:
         return
     if result.inputs is not None:
         result.inputs = result.inputs.model_copy(update={"draws": compared})
-    if random:
-        result.note("Train mode is random in the original; it was not compared.")
     # One difference per place is enough to read; the first case shows it with the plainest inputs.
     seen: dict[tuple[str, Category], Difference] = {}
     for difference in result.comparison.differences:
         seen.setdefault((difference.where, difference.category), difference)
     differences = sorted(seen.values(), key=lambda d: d.where.startswith("gradient"))
     result.comparison.differences = differences
-    wrong = _wrong(differences)
+    wrong = [d for d in differences if d.category is not Category.ILL_CONDITIONED]
     if wrong:
         worst = wrong[0]
         spec = any(d.category in SPEC for d in wrong)
-        result.stages = Stages(
-            spec="failed" if spec else "passed",
-            numeric="failed" if any(d.category not in SPEC for d in wrong) else "not_run",
-        )
+        values = any(d.category not in SPEC for d in wrong)
+        if result.behavioural == "failed":
+            result.stages = Stages(spec="passed", numeric="passed", behavioural="failed")
+        else:
+            result.stages = Stages(
+                spec="failed" if spec else "passed", numeric="failed" if values else "not_run"
+            )
         result.status, result.category = "diverged", worst.category
         more = f" ({len(wrong) - 1} more)" if len(wrong) > 1 else ""
         result.message = f"{worst.where} ({worst.case}): {worst.message}{more}"
         return
-    result.stages = Stages(spec="passed", numeric="passed")
+    result.stages = Stages(spec="passed", numeric="passed", behavioural=result.behavioural)
     if differences:
         result.category = Category.ILL_CONDITIONED
         result.note(f"{differences[0].where}: differs, but no more than rounding would make it.")
@@ -369,18 +396,27 @@ def _error_parity(result: _Result, theirs: Outcome, ours: Outcome) -> bool:
     return True
 
 
-def _shapes_only(result: _Result, theirs: Outcome, ours: Outcome) -> None:
+def _compare_random(
+    result: _Result, subject: Subject, port: Lane, case: Case, theirs: Outcome, ours: Outcome
+) -> None:
+    """Structure, shapes and dtypes of a random result, and how its values are distributed."""
     comparison = compare(theirs["output"], ours["output"])
-    spec = [d for d in comparison.differences if d.category in SPEC]
-    if spec:
-        result.comparison.differences = spec
-        _conclude(result, [], False)
+    found = [d for d in comparison.differences if d.category in SPEC]
+    sampled = None
+    if not found and subject.options.behaviour:
+        sampled = sample(subject, port, case)
+        found = sampled.differences if sampled else []
+    result.comparison.differences = found
+    if found:
+        result.behavioural = "failed" if sampled else "not_run"
+        _conclude(result, [])
+    elif sampled:
+        result.behavioural = "passed"
+        result.message = "Random: original and port draw from the same distribution"
+        _conclude(result, [f"{case.label}, random"])
     else:
-        result.fail(
-            "not_run",
-            Category.RANDOM,
-            "Random in the original; structure, shapes and dtypes match.",
-        )
+        message = "Random in the original; structure, shapes and dtypes match."
+        result.fail("not_run", Category.RANDOM, message)
         result.stages = Stages(spec="passed")
     result.ended = True
 
@@ -396,11 +432,3 @@ def _note_overflow(result: _Result, cases: Sequence[Case]) -> None:
                         "hold by default."
                     )
                     return
-
-
-def _finite(value: Any) -> bool:
-    return all(
-        bool(np.isfinite(leaf.value).all())
-        for _, leaf in leaves(value)
-        if isinstance(leaf, Array) and leaf.inexact
-    )

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from torchport_checks.compare import Comparison, compare
 from torchport_checks.draws import Case
 from torchport_checks.subject import Outcome, Subject
@@ -208,3 +210,12 @@ class _Judging:
             call=self.case.wire(),
             train=self.case.train,
         )
+
+
+def finite(value: Any) -> bool:
+    """Whether all floating-point numbers of a result are."""
+    return all(
+        bool(np.isfinite(leaf.value).all())
+        for _, leaf in leaves(value)
+        if isinstance(leaf, Array) and leaf.inexact
+    )

@@ -1,8 +1,10 @@
 """A lane: one framework on one device, in a worker process that runs the user's code.
 
-The process is spawned, never forked, in a session and a temporary directory of its own, with a
-clean environment, a time limit per request and a memory limit. Whatever the code does to it costs
-one request: the whole process group is killed and the next request starts a new one.
+The process is spawned, never forked, in the strongest containment that works (`containment.py`) and
+a directory of its own, with a clean environment and limits on time, memory, processes and disk.
+Whatever the code does to it costs one request: it is killed with all that it started, and the next
+request starts a new one. So does the next pair where one has left the framework other than it was
+(`worker/pristine.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import re
 import selectors
 import signal
 import subprocess
-import tempfile
+import sys
 import threading
 import time
 from collections import deque
@@ -25,6 +27,16 @@ from typing import Any, cast
 
 import psutil
 
+from torchport_checks.containment import (
+    PROCESS_GROUP,
+    Containment,
+    Scratch,
+    Setting,
+    available,
+    descendants,
+    end_descendants,
+    end_namespace,
+)
 from torchport_checks.options import Framework
 from torchport_checks.verdicts import Category, LaneInfo
 from torchport_checks.worker import MARK, protocol
@@ -32,6 +44,10 @@ from torchport_checks.worker import MARK, protocol
 WORKER = Path(__file__).parent / "worker" / "__main__.py"
 _START_TIMEOUT = 180.0
 _POLL_SECONDS = 0.05
+_FAMILY_SECONDS = 0.25
+_DISK_SECONDS = 0.5
+_GRACE_SECONDS = 1.0
+_MAX_PROCESSES = 64
 _RESERVED_FACTOR = 8
 _KEPT_OUTPUT = 16 * 1024
 
@@ -95,37 +111,134 @@ def clean_environment(framework: Framework, device: str) -> dict[str, str]:
     return environment
 
 
+class _Excess(Exception):
+    """The worker used more of something than it may."""
+
+
 @dataclass
 class _Process:
     """A running worker: its pipes, and the end of what it printed since the last request."""
 
     popen: subprocess.Popen[bytes]
-    directory: tempfile.TemporaryDirectory[str]
+    """The first of the lane's processes; on Linux the worker is below it."""
+    scratch: Scratch
+    namespaced: bool
     memory_bytes: int
+    disk_bytes: int
     selector: selectors.BaseSelector
-    usage: psutil.Process
     printed: deque[bytes] = field(default_factory=deque[bytes])
     printed_bytes: int = 0
+    worker: psutil.Process | None = None
+    """What runs the code, once it has answered."""
+    own: frozenset[int] = frozenset()
+    """The processes there were when it first answered."""
     reserved_bytes: int = 0
     """Address space in use once the framework has started."""
     interrupted: bool = False
+    looks: dict[str, float] = field(default_factory=dict[str, float])
+    """When each limit is to be looked at next."""
 
     def has_ended(self) -> bool:
-        """Whether it was killed, or died by itself, between requests."""
-        return self.interrupted or self.popen.poll() is not None
+        """Whether it was killed, died by itself, or wrote unasked, between requests."""
+        assert self.popen.stdout is not None
+        return self.interrupted or self.popen.poll() is not None or bool(self.popen.stdout.read(1))
 
-    def kill(self) -> None:
+    def settle(self) -> None:
+        """Take what runs now as what belongs to it: it has loaded the framework and nothing else."""
+        family = [psutil.Process(pid) for pid in [self.popen.pid, *descendants(self.popen.pid)]]
+        self.own = frozenset(process.pid for process in family)
+        self.worker = max(family, key=lambda process: process.memory_info().rss)
+        self.reserved_bytes = self.worker.memory_info().vms
+
+    def is_worn(self) -> bool:
+        """Whether what ran before left processes, or so much in memory or on disk, that the next
+        code could be blamed for it."""
+        for pid in set(descendants(self.popen.pid)) - self.own:
+            with contextlib.suppress(psutil.Error):
+                if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                    return True
+        with contextlib.suppress(psutil.Error):
+            if self.worker is not None and 2 * self.worker.memory_info().rss > self.memory_bytes:
+                return True
+        return self.scratch.used(self.disk_bytes // 2) > self.disk_bytes // 2
+
+    def hold_limits(self) -> None:
+        """Look at what it uses, each by its own clock.
+
+        Raises:
+            MemoryError: too much memory.
+            _Excess: too many processes, or too much disk.
+        """
+        with contextlib.suppress(psutil.Error):
+            if self.worker is not None and self._due("memory", _POLL_SECONDS):
+                used = self.worker.memory_info()
+                # What was asked for and not yet written is not resident; frameworks reserve some.
+                asked = used.vms - self.reserved_bytes
+                if used.rss > self.memory_bytes or asked > _RESERVED_FACTOR * self.memory_bytes:
+                    raise MemoryError
+        if self._due("family", _FAMILY_SECONDS):
+            family = descendants(self.popen.pid)
+            if len(family) > _MAX_PROCESSES:
+                raise _Excess(f"started more than {_MAX_PROCESSES} processes")
+            if _memory_of(family, self.memory_bytes) > self.memory_bytes:
+                raise MemoryError
+        if self._due("disk", _DISK_SECONDS):
+            start = time.monotonic()
+            if self.scratch.used(self.disk_bytes) > self.disk_bytes:
+                raise _Excess(f"wrote more than {self.disk_bytes >> 20} MiB of files")
+            self.looks["disk"] += 10 * (time.monotonic() - start)
+
+    def _due(self, what: str, seconds: float) -> bool:
+        now = time.monotonic()
+        if now < self.looks.get(what, 0.0):
+            return False
+        self.looks[what] = now + seconds
+        return True
+
+    def end(self) -> None:
+        """SIGKILL all its processes; from any thread."""
+        if self.popen.returncode is not None:
+            return
+        if self.namespaced:
+            end_namespace(self.popen.pid)
+        else:
+            end_descendants(self.popen.pid)
+            if sys.platform != "linux":
+                self.popen.kill()  # elsewhere the first process is the worker
+
+    def close(self) -> None:
         """End the process with all it started, and remove its directory."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.popen.pid, signal.SIGKILL)
-        self.popen.wait()
+        self.end()
+        try:
+            # On Linux the first process ends by itself when nothing is left below it.
+            self.popen.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
         self.selector.close()
         for stream in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
-        with contextlib.suppress(OSError):
-            self.directory.cleanup()
+        self.scratch.close()
+
+
+def _memory_of(pids: list[int], limit: int) -> int:
+    """Bytes resident in all processes together, shared pages counted once where it matters."""
+    processes: list[psutil.Process] = []
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            total += process.memory_info().rss
+            processes.append(process)
+    if total <= limit or sys.platform != "linux":
+        return total
+    total = 0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            total += process.memory_full_info().pss
+    return total
 
 
 class Lane:
@@ -136,11 +249,21 @@ class Lane:
     """
 
     def __init__(
-        self, framework: Framework, interpreter: str, device: str = "cpu", memory_mb: int = 8192
+        self,
+        framework: Framework,
+        interpreter: str,
+        device: str = "cpu",
+        memory_mb: int = 8192,
+        *,
+        disk_mb: int = 1024,
+        containment: Setting | Containment = "auto",
     ) -> None:
         self.framework: Framework = framework
         self.interpreter = interpreter
         self.device = device
+        self._wanted = containment
+        self._forms: tuple[Containment, ...] = ()
+        self._disk = disk_mb * 2**20
         total = psutil.virtual_memory().total
         self._memory = min(memory_mb * 2**20, int(total * 0.75))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"torchport-{framework}")
@@ -172,9 +295,14 @@ class Lane:
 
     @property
     def pid(self) -> int | None:
-        """The worker's process id while it runs."""
+        """The id of the first of its processes while it runs."""
         process = self._process
         return process.popen.pid if process is not None else None
+
+    @property
+    def containment(self) -> str:
+        """The form that is active, or was last; empty before the first request."""
+        return self._forms[0].name if self._forms else ""
 
     def known_info(self) -> LaneInfo | None:
         """The lane, for a verdict; None before its worker has ever answered."""
@@ -185,6 +313,7 @@ class Lane:
             version=self._hello["version"],
             device=self._hello["device"],
             interpreter=self.interpreter,
+            containment=self.containment,
         )
 
     def recycle(self) -> None:
@@ -192,7 +321,7 @@ class Lane:
         with self._lock:
             process, self._process = self._process, None
         if process is not None:
-            process.kill()
+            process.close()
 
     def interrupt(self) -> None:
         """End the worker while it runs: the request under way fails, the next starts a new one."""
@@ -201,8 +330,7 @@ class Lane:
         if process is not None:
             # Killed here, reaped by the thread that reads from it, now or with the next request.
             process.interrupted = True
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.popen.pid, signal.SIGKILL)
+            process.end()
 
     def close(self) -> None:
         """End the worker and its thread; a request under way fails. Idempotent."""
@@ -213,52 +341,73 @@ class Lane:
         self.recycle()
 
     def _request(self, operation: str, timeout: float, arguments: dict[str, Any]) -> Any:
-        if self._process is not None and self._process.has_ended():
+        process, message = self._process, {"op": operation, "args": arguments}
+        if process is not None and (
+            process.has_ended() or (operation == "load" and process.is_worn())
+        ):
             self.recycle()
+        answer = self._ask(message, timeout)
+        if "spoiled" in answer:
+            # Code that ran before has changed the framework itself; this one gets a fresh one.
+            self.recycle()
+            answer = self._ask(message, timeout)
+        if answer.get("error") is not None:
+            raise RemoteError(answer["error"], self._output(self._process))
+        return answer["result"]
+
+    def _ask(self, message: dict[str, Any], timeout: float) -> dict[str, Any]:
         process = self._process or self._start()
         process.printed.clear()
         process.printed_bytes = 0
-        answer = self._exchange(process, {"op": operation, "args": arguments}, timeout)
-        return self._result(process, answer)
-
-    def _result(self, process: _Process, answer: dict[str, Any]) -> Any:
-        if answer.get("error") is not None:
-            raise RemoteError(answer["error"], self._output(process))
-        return answer["result"]
+        return self._exchange(process, message, timeout)
 
     def _is_closed(self) -> LaneFailure:
         return LaneFailure(Category.CRASH, f"The {self.framework} lane is closed.")
 
     def _start(self) -> _Process:
-        with self._lock:
-            if self._closed:
-                raise self._is_closed()
-            self._process = process = self._spawn()
-        process.reserved_bytes = psutil.virtual_memory().total * 1024  # unlimited until it is known
-        hello = self._exchange(process, None, _START_TIMEOUT)
+        if isinstance(self._wanted, Containment):
+            self._forms = self._forms or (self._wanted, PROCESS_GROUP)
+        elif not self._forms:
+            # `any` runs no code but asks for devices; a TPU's runtime asks the network for its own.
+            plain = self._wanted == "off" or self.device in ("any", "tpu")
+            self._forms = (PROCESS_GROUP,) if plain else available()
+        while True:
+            with self._lock:
+                if self._closed:
+                    raise self._is_closed()
+                self._process = process = self._spawn(self._forms[0])
+            try:
+                hello = self._exchange(process, None, _START_TIMEOUT)
+                break
+            except LaneFailure as failure:
+                weaker = self._forms[1:]
+                if failure.category is not Category.CRASH or process.interrupted or not weaker:
+                    raise
+                self._forms = weaker  # nothing of the user's has run: it is the containment
         if "missing" in hello:
             self.recycle()
             raise LaneFailure(Category.FRAMEWORK, _missing(self, hello["missing"], hello["detail"]))
         self._hello = hello
         with contextlib.suppress(psutil.Error):
-            process.reserved_bytes = process.usage.memory_info().vms
+            process.settle()
         return process
 
-    def _spawn(self) -> _Process:
-        directory = tempfile.TemporaryDirectory(prefix=f"torchport-{self.framework}-")
+    def _spawn(self, containment: Containment) -> _Process:
+        scratch = Scratch(self.framework)
+        worker = [self.interpreter, str(WORKER), self.framework, self.device, str(self._disk)]
         try:
             popen = subprocess.Popen(
-                [self.interpreter, str(WORKER), self.framework, self.device],
+                [*containment.wrap(scratch.path), *worker],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=0,
-                cwd=directory.name,
-                env=clean_environment(self.framework, self.device),
+                cwd=scratch.work,
+                env={**clean_environment(self.framework, self.device), **scratch.environment()},
                 start_new_session=True,
             )
         except OSError as error:
-            directory.cleanup()
+            scratch.close()
             raise LaneFailure(
                 Category.FRAMEWORK,
                 f"The interpreter for {self.framework}, {self.interpreter}, does not start: "
@@ -271,7 +420,8 @@ class Lane:
             selector.register(stream, selectors.EVENT_READ)
         assert popen.stdin is not None
         os.set_blocking(popen.stdin.fileno(), False)
-        return _Process(popen, directory, self._memory, selector, psutil.Process(popen.pid))
+        namespaced = containment is not PROCESS_GROUP
+        return _Process(popen, scratch, namespaced, self._memory, self._disk, selector)
 
     def _exchange(self, process: _Process, message: Any, timeout: float) -> dict[str, Any]:
         """Write `message` (None when the worker starts) and read one answer.
@@ -286,7 +436,10 @@ class Lane:
             read = _reader(process, deadline)
             if message is None:
                 _skip_to_mark(read)
-            return cast("dict[str, Any]", protocol.load(read))
+            answer = protocol.load(read)
+            if not isinstance(answer, dict):
+                raise ValueError("an answer is a dict")
+            return cast("dict[str, Any]", answer)
         except TimeoutError as error:
             raise self._failure(
                 process,
@@ -301,11 +454,20 @@ class Lane:
                 f"The {self.framework} side used more than {process.memory_bytes >> 20} MiB and was "
                 "ended. Check smaller inputs, or raise the memory limit.",
             ) from error
-        except (EOFError, BrokenPipeError, ValueError, KeyError, UnicodeDecodeError) as error:
+        except _Excess as error:
+            message = f"The {self.framework} side {error} and was ended."
+            raise self._failure(process, Category.CRASH, message) from error
+        except (EOFError, BrokenPipeError) as error:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.popen.wait(1)
+                process.popen.wait(_GRACE_SECONDS)
             raise self._failure(
                 process, Category.CRASH, _ending(self.framework, process.popen.poll())
+            ) from error
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            raise self._failure(
+                process,
+                Category.CRASH,
+                f"The {self.framework} side wrote to the pipe of its answers and was ended.",
             ) from error
 
     def _failure(self, process: _Process, category: Category, message: str) -> LaneFailure:
@@ -313,7 +475,9 @@ class Lane:
         self.recycle()
         return LaneFailure(category, message, output)
 
-    def _output(self, process: _Process) -> str:
+    def _output(self, process: _Process | None) -> str:
+        if process is None:
+            return ""
         _drain(process)
         text = b"".join(process.printed)[-_KEPT_OUTPUT:].decode(errors="replace").strip()
         if process.printed_bytes > _KEPT_OUTPUT:
@@ -322,10 +486,11 @@ class Lane:
 
 
 def _ending(framework: str, code: int | None) -> str:
+    number = -code if code is not None and code < 0 else (code or 0) - 128
     if code is None:
         how = "closed its pipes"
-    elif code < 0:
-        name = signal.Signals(-code).name
+    elif number in set(signal.Signals):
+        name = signal.Signals(number).name
         how = f"was ended by {name}"
         if name in ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL"):
             how += ", a fault in native code"
@@ -356,13 +521,9 @@ def _wait(process: _Process, deadline: float) -> None:
     ready = process.selector.select(min(remaining, _POLL_SECONDS))
     if any(key.fileobj is process.popen.stderr for key, _ in ready):
         _drain(process)
-    if not ready:
-        with contextlib.suppress(psutil.Error):
-            used = process.usage.memory_info()
-            # Memory that was asked for and not yet written is not resident; frameworks reserve some.
-            asked = used.vms - process.reserved_bytes
-            if used.rss > process.memory_bytes or asked > _RESERVED_FACTOR * process.memory_bytes:
-                raise MemoryError
+    if process.interrupted:
+        raise EOFError
+    process.hold_limits()  # whatever is ready: code may print without end
 
 
 def _drain(process: _Process) -> None:
@@ -413,6 +574,8 @@ def _reader(process: _Process, deadline: float) -> Any:
     stream = cast("Any", process.popen.stdout)
 
     def read(count: int) -> memoryview:
+        if not 0 <= count <= process.memory_bytes:
+            raise ValueError("no answer is larger than what the lane may hold")
         data = bytearray(count)
         view, done = memoryview(data), 0
         while done < count:

@@ -263,9 +263,9 @@ class _Search:
         known: dict[str, Any] = {} if reference["error"] is not None else reference
         found = compare(self.torch.outcome["output"], outcome["output"], known.get("output"))
         buffers: dict[str, Array] = self.torch.outcome["buffers"]
+        doubled: dict[str, Array] = known.get("buffers") or {}
         for name in buffers.keys() & outcome["buffers"].keys():
-            precise = (known.get("buffers") or {}).get(name)
-            found.add(compare(buffers[name], outcome["buffers"][name], precise))
+            found.add(compare(buffers[name], outcome["buffers"][name], doubled.get(name)))
         return not found.differences
 
     # What agrees.
@@ -361,10 +361,9 @@ class _Search:
     def cotangents(self) -> tuple[_Trace, _Trace | None, _Trace]:
         """Torch's in float32 and in float64, and the port's."""
         theirs = self._original(precise=False, cotangents=True)
-        precise: _Trace | None = self._original(precise=True, cotangents=True)
-        if precise is not None and len(precise.events) != len(theirs.events):
-            precise = None
-        return theirs, precise, self.ported({}, cotangents=True)
+        precise = self._original(precise=True, cotangents=True)
+        same = len(precise.events) == len(theirs.events)
+        return theirs, precise if same else None, self.ported({}, cotangents=True)
 
 
 class _Left:

@@ -26,14 +26,22 @@ class CheckOptions(BaseModel):
     )
     """How the port runs: compiled whole, operation by operation, or in the form that is quicker. The
     first is run with all draws, the others with the first draw and in train mode."""
+    graphs: bool = False
+    """Run equivalent graphs of both sides too, eager and compiled: slow, torch.compile is."""
+    search: int = Field(default=0, ge=0)
+    """How many inputs a search for a counterexample may try, where all draws agree."""
     train: bool = True
     """Compare train mode too, where it is deterministic (batch statistics, running averages)."""
     gradients: bool = True
     locate: bool = False
     """Look for the operation at which a port begins to differ; takes some more runs of what does."""
+    behaviour: bool = False
+    """Train both sides for some steps, and compare the distributions of what is random."""
     seed: int = 0
     timeout: float = Field(default=120.0, gt=0)
     """Seconds for one request to a lane: a load, or all runs of one definition."""
+    containment: Literal["auto", "off"] = "auto"
+    """What keeps the code from the rest of the machine: the strongest that works here, or none."""
     memory_mb: int = Field(default=8192, gt=0)
     """Resident memory of one lane, in MiB."""
     torch_python: str = sys.executable
@@ -45,6 +53,10 @@ class CheckOptions(BaseModel):
     """`cpu`, `gpu` or `tpu`; or `all` that are found."""
     mlx_device: str = "cpu"
     """`cpu` or `gpu`; or `all` that are found."""
+
+    def thorough(self) -> CheckOptions:
+        """The same with all that a full check runs; the defaults are what the editor runs on save."""
+        return self.model_copy(update={"forms": ("compiled", "eager"), "behaviour": True})
 
     def python(self, framework: Framework) -> str:
         """The interpreter that has a framework."""

@@ -1,24 +1,57 @@
 """Verdicts by content: an unchanged pair costs nothing.
 
-SQLite under `.torchport/` in the project's root. A damaged store never stops a check: it is moved
-aside and a new one begun.
+SQLite under `.torchport/` in the project's root, in WAL mode: readers never wait, a writer waits for
+another for a second at most. Nothing that happens to the store stops a check. A damaged one is moved
+aside and a new one begun; what cannot be read or written now is not, and the check runs again.
+
+Each verdict carries a hash over itself and its key, so that damage in place is never taken for one. A
+`put` removes those that were not used for 90 days and, above 64 MiB, those that were not used for the longest time.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import shutil
 import sqlite3
+import stat
 import time
+import zlib
 from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from torchport_checks.verdicts import SCHEMA, Category, Verdict
+from torchport_checks.verdicts import Category, Verdict
+
+LAYOUT = 2
+"""Of the database. A store of another layout is replaced, as a damaged one is."""
+UNUSED_DAYS = 90
+MAX_BYTES = 64 * 2**20
+"""Of all verdicts as stored. The oldest give way until three quarters of it are left."""
 
 _PASSING = {Category.FRAMEWORK, Category.TIMEOUT, Category.MEMORY, Category.CRASH}
 """Failures that say something of the machine or the moment, and are not kept."""
+
+_DIGEST = hashlib.sha256().digest_size
+_BUSY_SECONDS = 1.0
+_DAY = 86400.0
+_OF_THE_MOMENT = {
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+}
+"""Errors that say nothing of the store's content."""
 
 _MARKERS = ("pyproject.toml", ".git")
 
@@ -50,6 +83,21 @@ def file_hash(path: Path) -> str:
         return ""
 
 
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What `VerdictStore.clean` did."""
+
+    removed: int
+    """Verdicts."""
+    kept: int
+    freed: int
+    """Bytes of disk."""
+
+
+class StoreProblem(Exception):
+    """The store cannot be cleaned; the message says why."""
+
+
 class VerdictStore:
     """The verdicts of one project. Safe to use from several processes and threads at once."""
 
@@ -59,24 +107,14 @@ class VerdictStore:
 
     def get(self, key: str) -> Verdict | None:
         """The verdict stored under `key`, unless a file that source or port import has changed."""
-        if not self.path.exists():
-            return None
         try:
-            with self._connect() as connection:
-                row = connection.execute(
-                    "SELECT verdict FROM verdicts WHERE key = ?", (key,)
-                ).fetchone()
-        except sqlite3.OperationalError:
-            return None  # locked for long, or read-only: check again
-        except sqlite3.DatabaseError:
-            self._move_aside()
-            return None
-        if row is None:
-            return None
-        try:
-            verdict = Verdict.model_validate_json(row[0])
-        except ValidationError:
-            return None
+            data = self._read(key)
+            digest, text = data[:_DIGEST], data[_DIGEST:]
+            if digest != _digest(key, text):
+                return None  # there is none, or damage in place, perhaps of the index
+            verdict = Verdict.model_validate_json(zlib.decompress(text))
+        except (zlib.error, ValidationError):
+            return None  # of another version
         if any(file_hash(Path(path)) != known for path, known in verdict.dependencies.items()):
             return None
         return verdict.model_copy(update={"from_store": True})
@@ -86,37 +124,103 @@ class VerdictStore:
         categories = {verdict.category, *(d.category for d in verdict.definitions)}
         if categories & _PASSING:
             return
-        text = verdict.model_dump_json()
+        text = zlib.compress(verdict.model_dump_json().encode())
+        data = _digest(key, text) + text
         for _ in range(2):
+            seen = self._identity()
             try:
                 self._prepare_folder()
-                with self._connect() as connection:
-                    connection.execute(
-                        "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?)", (key, text, time.time())
-                    )
+                with self._connect("rwc") as connection:
+                    _write(connection, key, data)
                 return
-            except sqlite3.OperationalError:
-                return
-            except sqlite3.DatabaseError:
-                self._move_aside()
+            except sqlite3.Error as error:
+                if not self._to_replace(error):
+                    return
+                self._move_aside(seen)
             except OSError:
                 return  # a read-only project: checks work, and are not remembered
 
-    @contextlib.contextmanager
-    def _connect(self) -> Generator[sqlite3.Connection]:
-        connection = sqlite3.connect(self.path, timeout=5)
+    def clean(self, *, everything: bool = False) -> Cleaned:
+        """Remove old verdicts and what damage has left behind, and give the disk space back.
+
+        Args:
+            everything: all verdicts, and all else that lies in `.torchport/`.
+
+        Raises:
+            StoreProblem: another process writes to it, or it cannot be written.
+        """
+        folder = self.path.parent
+        before = _bytes_below(folder)
+        removed = kept = 0
         try:
-            with connection:
+            if self._identity() is not None:
+                removed, kept = self._shrink(everything)
+            for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+                current = path.name.startswith(self.path.name) or path.name == ".gitignore"
+                replaced = path.stem == self.path.stem and not current
+                if replaced or (everything and not current):
+                    shutil.rmtree(path) if _is_folder(path) else path.unlink()
+        except (sqlite3.Error, OSError) as error:
+            raise StoreProblem(f"{folder} cannot be cleaned: {error}.") from error
+        return Cleaned(removed, kept, max(0, before - _bytes_below(folder)))
+
+    def _read(self, key: str) -> bytes:
+        """What is stored under `key`; empty if nothing, or if it cannot be read."""
+        seen = self._identity()
+        if seen is None:
+            return b""
+        # The second way is for a folder that cannot be written, where WAL has no place to work.
+        for mode in ("rw", "ro&immutable=1"):
+            try:
+                with self._connect(mode) as connection:
+                    return _find(connection, key)
+            except sqlite3.Error as error:
+                if _damaged(error):
+                    self._move_aside(seen)
+                    break
+                if _primary_code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                    break
+        return b""
+
+    def _shrink(self, everything: bool) -> tuple[int, int]:
+        """How many verdicts were removed, and how many are left."""
+        seen = self._identity()
+        try:
+            with self._connect("rw") as connection:
+                if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                    raise sqlite3.DatabaseError("the store is damaged")
                 if not _is_current(connection):
-                    connection.execute("BEGIN IMMEDIATE")
-                # Asked again under the lock: another process may have made the table meanwhile.
-                if connection.in_transaction and not _is_current(connection):
-                    connection.execute("DROP TABLE IF EXISTS verdicts")
-                    connection.execute(
-                        "CREATE TABLE verdicts (key TEXT PRIMARY KEY, verdict TEXT, written REAL)"
-                    )
-                    connection.execute(f"PRAGMA user_version = {SCHEMA}")
-                yield connection
+                    _create(connection)
+                connection.execute("BEGIN IMMEDIATE")
+                before = _count(connection)
+                if everything:
+                    connection.execute("DELETE FROM verdicts")
+                else:
+                    _collect(connection)
+                left = _count(connection)
+                connection.execute("COMMIT")
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            return before - left, left
+        except sqlite3.Error as error:
+            if not self._to_replace(error):
+                raise
+            self._move_aside(seen)
+            return 0, 0
+
+    @contextlib.contextmanager
+    def _connect(self, mode: str) -> Generator[sqlite3.Connection]:
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+        )
+        try:
+            connection.execute("PRAGMA synchronous = NORMAL")
+            yield connection
+        except UnicodeDecodeError as error:  # of a message that quotes what is damaged
+            raise sqlite3.DatabaseError("the store holds what is no text") from error
         finally:
             connection.close()
 
@@ -127,11 +231,129 @@ class VerdictStore:
         if not ignore.exists():
             ignore.write_text("*\n")
 
-    def _move_aside(self) -> None:
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file lies at the path; None where none does."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
+
+    def _to_replace(self, error: sqlite3.Error) -> bool:
+        """Whether a write failed because the store is damaged."""
+        if _primary_code(error) == sqlite3.SQLITE_READONLY:
+            # One wrong byte in the header makes a store that calls itself read-only.
+            return all(os.access(path, os.W_OK) for path in (self.path, self.path.parent))
+        return _damaged(error)
+
+    def _move_aside(self, seen: tuple[int, int] | None) -> None:
+        """Make room for a new store, unless another process has done so since `seen` was seen."""
         with contextlib.suppress(OSError):
-            self.path.replace(self.path.with_suffix(f".damaged-{time.time_ns()}"))
+            if seen is None or self._identity() != seen:
+                return
+            # What is left of a log is discarded by SQLite when it makes a database beside it.
+            for suffix in ("-wal", "-shm", "-journal"):
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+            self.path.replace(self.path.with_suffix(".old"))
+
+
+def _digest(key: str, text: bytes) -> bytes:
+    return bytes.fromhex(content_key(key, text))
+
+
+def _primary_code(error: sqlite3.Error) -> int | None:
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _damaged(error: sqlite3.Error) -> bool:
+    return _primary_code(error) not in _OF_THE_MOMENT
 
 
 def _is_current(connection: sqlite3.Connection) -> bool:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return version == SCHEMA
+    return version == LAYOUT
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("BEGIN IMMEDIATE")
+    # Asked again under the lock: another process may have made the table meanwhile.
+    if not _is_current(connection):
+        if connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone() != (0,):
+            raise sqlite3.DatabaseError("the store is of another layout")
+        connection.execute(
+            "CREATE TABLE verdicts (key TEXT PRIMARY KEY, used REAL, size INTEGER, verdict BLOB)"
+        )
+        connection.execute("CREATE INDEX verdicts_by_use ON verdicts (used, size)")
+        connection.execute(f"PRAGMA user_version = {LAYOUT}")
+    connection.execute("COMMIT")
+
+
+def _write(connection: sqlite3.Connection, key: str, data: bytes) -> None:
+    if not _is_current(connection):
+        _create(connection)
+    with contextlib.suppress(sqlite3.OperationalError):  # in use as it is: the next one changes it
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute(
+        "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)", (key, time.time(), len(data), data)
+    )
+    collected = _collect(connection)
+    connection.execute("COMMIT")
+    if collected:
+        # A page a step; `execute` takes one step only of a statement that has no columns.
+        connection.executescript("PRAGMA incremental_vacuum")
+
+
+def _collect(connection: sqlite3.Connection) -> bool:
+    """Remove what has not been used for long; whether there was anything. An index tells, cheaply."""
+    limit = time.time() - UNUSED_DAYS * _DAY
+    old, total = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM verdicts WHERE used < ?), (SELECT TOTAL(size) FROM verdicts)",
+        (limit,),
+    ).fetchone()
+    if not old and total <= MAX_BYTES:
+        return False
+    connection.execute("DELETE FROM verdicts WHERE used < ?", (limit,))
+    if total > MAX_BYTES:
+        connection.execute(
+            "DELETE FROM verdicts WHERE rowid IN (SELECT rowid FROM (SELECT rowid, SUM(size) "
+            "OVER (ORDER BY used DESC, rowid DESC) AS total FROM verdicts) WHERE total > ?)",
+            (MAX_BYTES * 3 // 4,),
+        )
+    return True
+
+
+def _find(connection: sqlite3.Connection, key: str) -> bytes:
+    if not _is_current(connection):
+        return b""
+    now = time.time()
+    row = connection.execute(
+        "SELECT CAST(verdict AS BLOB), used < ? FROM verdicts WHERE key = ?", (now - _DAY, key)
+    ).fetchone()
+    if row is None or row[0] is None:
+        return b""
+    data, long_ago = row
+    if long_ago:  # noted once a day: looking something up is not worth a write each time
+        with contextlib.suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.execute("UPDATE verdicts SET used = ? WHERE key = ?", (now, key))
+    return data
+
+
+def _count(connection: sqlite3.Connection) -> int:
+    return connection.execute("SELECT COUNT(*) FROM verdicts").fetchone()[0]
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _bytes_below(folder: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # gone since: another process has closed the store
+                total += (Path(parent) / name).lstat().st_size
+    return total

@@ -63,7 +63,10 @@ class Subject:
         call: the inputs, the given ones or those that were found.
         inputs: the same for people.
         trains: whether train mode is worth a run.
+        drops: whether it has dropout layers.
         large: whether one run takes so long that several would teach less than they cost.
+        init: the constructor's arguments as they travel; None for a function without modules.
+        differentiable: whether there are parameters to train.
         error: what the original raises with inputs that were given to it, as data; or None.
     """
 
@@ -90,7 +93,10 @@ class Subject:
         call = prepared["call"]
         self.call = Call(call["args"], call["kwargs"], call["bounds"])
         self.trains: bool = prepared["train"]
+        self.drops: bool = prepared["drops"]
         self.large: bool = prepared["large"]
+        self.init: Any = prepared["init"]
+        self.differentiable = bool(prepared["weight_names"])
         self.error: dict[str, Any] | None = prepared["error"]
         self.inputs = _inputs_used(prepared, options)
         self._prepared = prepared
@@ -127,12 +133,18 @@ class Subject:
         return expected, ours
 
     def submit_source(
-        self, cases: Sequence[Case], *, lane: Lane | None = None, gradients: bool | None = None
+        self,
+        cases: Sequence[Case],
+        *,
+        lane: Lane | None = None,
+        form: Form = "eager",
+        gradients: bool | None = None,
     ) -> Future[Any]:
-        """The original's outcomes, as a future."""
+        """The original's outcomes, as a future; there is no reference of a compiled one."""
         return (lane or self.torch).submit(
             "run",
             timeout=self.options.timeout,
+            form=form,
             gradients=self.options.gradients if gradients is None else gradients,
             **_wire(cases),
         )

@@ -70,6 +70,9 @@ class LaneInfo(Model):
     version: str
     device: str
     interpreter: str
+    containment: str = ""
+    """What kept the code from the rest of the machine: `bubblewrap`, `namespaces` (no network, no
+    other processes), or `process group`. Empty where no code was run."""
 
 
 class Errors(Model):
@@ -108,6 +111,27 @@ class Inputs(Model):
     seed: int = 0
 
 
+class Picture(Model):
+    """Where and how far the values of one place differ: a histogram and a heat map of the error."""
+
+    shape: tuple[int, ...]
+    equal: int
+    """How many elements are equal."""
+    nonfinite: int
+    """How many are NaN or infinite in one and not in the other."""
+    every: int = 1
+    """Of the elements that differ every n-th was looked at; `nonfinite` and `counts` are of those."""
+    first_bin: int = 0
+    counts: tuple[int, ...] = ()
+    """How many errors lie between 2^k and 2^(k+1) ulp of torch's value, for k from `first_bin`. The
+    bins -1 and 63 hold what lies beyond them, too. Of integers, an ulp is 1."""
+    axes: tuple[int, ...] = ()
+    """The axes that `heat` shows, rows first; one axis is a row, none a single cell."""
+    heat: tuple[tuple[float | None, ...], ...] = ()
+    """log10 of the largest error in each of at most 32 x 32 cells, relative to torch's value or its
+    root mean square; None where all is equal, infinite where one side is not finite."""
+
+
 class Difference(Model):
     """One place where original and port differ."""
 
@@ -126,6 +150,8 @@ class Difference(Model):
     tolerance: float | None = None
     """The relative tolerance (`|port - torch| <= tolerance * (|torch| + rms(torch))`) that would
     have passed."""
+    picture: Picture | None = None
+    """Of differing values."""
 
 
 class Stages(Model):
@@ -133,6 +159,8 @@ class Stages(Model):
 
     spec: Literal["passed", "failed", "not_run"] = "not_run"
     numeric: Literal["passed", "failed", "not_run"] = "not_run"
+    behavioural: Literal["passed", "failed", "not_run"] = "not_run"
+    """Five training steps from the same start, and the distributions of what is random."""
 
 
 class Gradients(Model):

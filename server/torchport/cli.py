@@ -54,6 +54,9 @@ COMMANDS = {
     "doctor": Entry(
         "torchport_checks.commands", "doctor", "Say what is installed, and what to install."
     ),
+    "clean": Entry(
+        "torchport_checks.commands", "clean", "Remove old verdicts, and give their disk space back."
+    ),
 }
 
 

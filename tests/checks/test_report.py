@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from torchport_checks.commands import verdict_code
-from torchport_checks.report import Checked, report
+from torchport_checks.reports.checked import Checked
+from torchport_checks.reports.terminal import plain, report
 from torchport_checks.verdicts import (
     Category,
     DefinitionVerdict,
@@ -18,6 +19,7 @@ from torchport_checks.verdicts import (
     Gradients,
     LaneInfo,
     Stages,
+    Variant,
     Verdict,
 )
 from torchport_translators.batch import Outcome, Ported
@@ -130,6 +132,13 @@ def test_a_run_with_everything_in_it() -> None:
     )
 
 
+def test_the_report_in_a_file_is_that_of_a_wide_terminal() -> None:
+    text = plain([Checked(verdict=verdict(VERIFIED, DIVERGED))], seconds=1.5)
+    assert text.startswith("a.py → a_jax.py\n")
+    assert "  ✗  shared      diverged  5.0e-01            none        0.25 s\n" in text
+    assert "\x1b" not in text
+
+
 def test_a_terminal_without_unicode_gets_ascii() -> None:
     text = shown(Checked(verdict=verdict(VERIFIED, DIVERGED)), encoding="ascii")
     assert text.isascii()
@@ -156,6 +165,19 @@ def test_a_terminal_without_unicode_gets_ascii() -> None:
 )
 def test_the_sum_claims_what_the_verdicts_say(verdicts: list[Verdict], says: str) -> None:
     assert says in shown(*(Checked(verdict=item) for item in verdicts)).splitlines()
+
+
+def test_a_port_that_cannot_be_compiled_is_told_of_though_it_is_verified() -> None:
+    variant = Variant(
+        framework="jax",
+        device="cpu",
+        form="compiled",
+        status="not_compilable",
+        line=9,
+        message="Why.",
+    )
+    text = shown(Checked(verdict=verdict(VERIFIED.model_copy(update={"variants": [variant]}))))
+    assert "  soft: jax on cpu, compiled: cannot be compiled (line 9): Why.\n" in text
 
 
 def test_the_same_reason_is_given_once() -> None:

@@ -13,7 +13,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-_PREFIX = "__torchport_"
+_PREFIX = "_torchport_operator_"
 
 _OPERATORS: dict[type[ast.AST], str] = {
     ast.Add: "add",

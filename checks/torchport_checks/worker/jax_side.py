@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from . import equivalents, trace
+from . import equivalents, jax_behaviour, trace
 from .loading import Loaded, StageError, describe, signature
 from .protocol import Array, Opaque, Record, cotangent, leaves, tree_map
 
@@ -177,6 +177,23 @@ class Side:
                 outcome = {"error": describe(error)}
         return recorder.answer(outcome)
 
+    def steps(self, call: dict[str, Any], count: int, rate: float) -> dict[str, Any]:
+        """`jax_behaviour.steps`, in the form that is quicker."""
+        try:
+            runner = _Runner(self, True, "eager" if self.familiar else "either")
+            runner.prepare(call["args"], call["kwargs"], self.parameters, True)
+            return jax_behaviour.steps(runner, call["args"], call["kwargs"], count, rate)
+        except BaseException as error:
+            return {"error": describe(error)}
+
+    def samples(self, call: dict[str, Any], train: bool, least: int) -> dict[str, Any]:
+        """`jax_behaviour.samples`."""
+        return jax_behaviour.samples(self, call, train, least)
+
+    def initial(self, name: str, init: Any, least: int) -> dict[str, Any]:
+        """`jax_behaviour.initial`."""
+        return jax_behaviour.initial(self, name, init, least)
+
     def _construct(self, value: Any, init: dict[str, Any]) -> Any:
         """An instance of a class, or a function with the modules that it takes."""
         if "modules" not in init:
@@ -201,12 +218,15 @@ class Side:
             except Exception:
                 return make()  # constructors need not be traceable
 
-    def rngs_for(self, function: Any) -> Callable[[], dict[str, Any]]:
-        """What gives `rngs`, fresh, as a keyword argument, where the callable has such a parameter."""
+    def rngs_for(self, function: Any, number: int = 0) -> Callable[[], dict[str, Any]]:
+        """What gives `rngs`, fresh, as a keyword argument, where the callable has such a parameter.
+
+        `number` makes another random state of the same seed.
+        """
         found = signature(function)
         if found is None or "rngs" not in found.parameters:
             return dict
-        return lambda: {"rngs": nnx.Rngs(self.seed)}
+        return lambda: {"rngs": nnx.Rngs(self.seed + number)}
 
     def _transfer(self, weights: dict[str, Array], path: str) -> None:
         if not isinstance(self.target, nnx.Module):
@@ -219,7 +239,16 @@ class Side:
             return
         transfer = _weights_module(path)
         transfer.transfer_weights({n: _numpy(array) for n, array in weights.items()}, self.target)
+        self.placements = transfer.placements
         self.places = transfer.placements(self.target)
+
+    def to_wire(self, value: Any) -> Any:
+        """A JAX value as what travels."""
+        found: list[Any] = []
+        tree = _slots(value, found)
+        return tree_map(
+            lambda leaf: to_array(found[leaf.index]) if isinstance(leaf, _Slot) else leaf, tree
+        )
 
     def unwire(self, value: Any) -> Any:
         """A travelled value as JAX sees it."""
@@ -305,16 +334,10 @@ class _Runner:
 
     def run(self, args: Any, kwargs: Any, parameters: list[str], gradients: bool) -> dict[str, Any]:
         """Call the target with wire arguments; return the outcome as the torch lane does."""
-        inputs: dict[str, jax.Array] = {}
-        template = self._template(args, kwargs, parameters, inputs)
-        if self.function is None:
-            # Later calls differ from the first in the values of their tensors only.
-            self.function = self._build(template, gradients)
-            self.compiled = jax.jit(self.function)
-        differentiable = {n: v for n, v in inputs.items() if jnp.issubdtype(v.dtype, jnp.inexact)}
-        fixed = {n: v for n, v in inputs.items() if n not in differentiable}
-        values = [v[...] for path, v in self.flat if path in self.wanted]
-        outputs, (others, buffers), pulled = self._execute(values, differentiable, fixed)
+        self.prepare(args, kwargs, parameters, gradients)
+        outputs, (others, buffers), pulled = self.execute(
+            *self.start(), *self.inputs_of(args, kwargs)
+        )
         inexact, rest = iter(outputs), iter(others)
         ordered = [next(inexact if kind else rest) for kind in self.inexact]
         outcome: dict[str, Any] = {
@@ -324,7 +347,7 @@ class _Runner:
                 self.tree,
             ),
             "buffers": {
-                n: self._source_layout(n, buffers[self.path_of[n]])
+                n: self.source_layout(n, buffers[self.path_of[n]])
                 for n in self.buffers
                 if self.path_of[n] in buffers
             },
@@ -332,20 +355,43 @@ class _Runner:
             "weight_gradients": None,
         }
         if pulled is not None:
-            by_path = dict(zip(self._ordered_paths(), pulled[0], strict=True))
+            by_path = dict(zip(self.ordered_paths(), pulled[0], strict=True))
             outcome["input_gradients"] = {n: _conjugate(to_array(g)) for n, g in pulled[1].items()}
             outcome["weight_gradients"] = {
-                n: self._source_layout(n, by_path[self.path_of[n]]) for n in self.names
+                n: self.source_layout(n, by_path[self.path_of[n]]) for n in self.names
             }
         return outcome
+
+    def prepare(self, args: Any, kwargs: Any, parameters: list[str], gradients: bool) -> None:
+        """Build the function for calls of this structure; later ones differ in values only."""
+        self.parameters = parameters
+        if self.function is None:
+            template = self._template(args, kwargs, {})
+            self.function = self._build(template, gradients)
+            self.compiled = jax.jit(self.function)
+
+    def inputs_of(self, args: Any, kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The tensors of a call by path: those with gradients, and the others."""
+        inputs: dict[str, jax.Array] = {}
+        self._template(args, kwargs, inputs)
+        differentiable = {n: v for n, v in inputs.items() if jnp.issubdtype(v.dtype, jnp.inexact)}
+        return differentiable, {n: v for n, v in inputs.items() if n not in differentiable}
+
+    def start(self) -> tuple[list[Any], dict[Any, Any]]:
+        """The values of the parameters in order, and those of the buffers by path."""
+        kept = {self.path_of[name] for name in self.buffers}
+        return (
+            [v[...] for path, v in self.flat if path in self.wanted],
+            {path: v[...] for path, v in self.flat if path in kept},
+        )
 
     def _build(self, template: Callable[..., Any], gradients: bool) -> Callable[..., Any]:
         """The function of weights and inputs that gives outputs, other results and gradients."""
 
         extra = self.side.rngs_for(self.module.__call__ if self.module else self.side.target)
 
-        def pure(values: list[Any], differentiable: dict[str, Any], fixed: dict[str, Any]) -> Any:
-            target, read_buffers = self._bind(values)
+        def pure(values: Any, carried: Any, differentiable: Any, fixed: Any) -> Any:
+            target, read_buffers = self._bind(values, carried)
             args, kwargs = template({**differentiable, **fixed})
             output = target(*args, **kwargs, **extra())
             found: list[Any] = []
@@ -355,11 +401,11 @@ class _Runner:
             others = [leaf for leaf, inexact in pairs if not inexact]
             return [leaf for leaf, inexact in pairs if inexact], (others, read_buffers())
 
-        def whole(values: list[Any], differentiable: dict[str, Any], fixed: dict[str, Any]) -> Any:
+        def whole(values: Any, carried: Any, differentiable: Any, fixed: Any) -> Any:
             if not gradients or not (values or differentiable):
-                return *pure(values, differentiable, fixed), None
+                return *pure(values, carried, differentiable, fixed), None
             outputs, pull, rest = jax.vjp(
-                lambda v, d: pure(v, d, fixed), values, differentiable, has_aux=True
+                lambda v, d: pure(v, carried, d, fixed), values, differentiable, has_aux=True
             )
             seeds = [
                 np.conj(cotangent(i, leaf.shape).astype(leaf.dtype))
@@ -369,14 +415,18 @@ class _Runner:
 
         return whole
 
-    def _ordered_paths(self) -> list[Any]:
+    def ordered_paths(self) -> list[Any]:
+        """The paths of the parameters, in the order of `start`."""
         return [path for path, _ in self.flat if path in self.wanted]
 
-    def _bind(self, values: list[Any]) -> tuple[Any, Callable[[], dict[Any, Any]]]:
-        """The target with `values` in its variables, and how to read its buffers afterwards."""
+    def _bind(
+        self, values: list[Any], carried: dict[Any, Any]
+    ) -> tuple[Any, Callable[[], dict[Any, Any]]]:
+        """The target with `values` in its parameters and `carried` in its buffers, and how to read
+        its buffers afterwards."""
         if self.module is None:
             return self.side.target, dict
-        new = dict(zip(self._ordered_paths(), values, strict=True))
+        new = {**dict(zip(self.ordered_paths(), values, strict=True)), **carried}
         state = nnx.from_flat_state(
             [(path, v.replace(new[path]) if path in new else v) for path, v in self.flat]
         )
@@ -389,7 +439,7 @@ class _Runner:
 
         return module, read
 
-    def _execute(self, *arguments: Any) -> Any:
+    def execute(self, *arguments: Any) -> Any:
         """Compiled whole or eagerly; eagerly, too, if either will do and it cannot be traced."""
         if self.variant == "compiled":
             return self.compiled(*arguments)
@@ -402,7 +452,7 @@ class _Runner:
         return self.function(*arguments)
 
     def _template(
-        self, args: Any, kwargs: Any, names: list[str], inputs: dict[str, jax.Array]
+        self, args: Any, kwargs: Any, inputs: dict[str, jax.Array]
     ) -> Callable[[dict[str, Any]], tuple[list[Any], dict[str, Any]]]:
         """Collect the tensors among the arguments in `inputs`; return what puts others in."""
 
@@ -422,14 +472,15 @@ class _Runner:
                     plain = self.side.unwire(value)
                     return lambda given: plain
 
-        positional = [collect(names[i], value) for i, value in enumerate(args)]
+        positional = [collect(self.parameters[i], value) for i, value in enumerate(args)]
         keyword = {name: collect(name, value) for name, value in kwargs.items()}
         return lambda given: (
             [part(given) for part in positional],
             {name: part(given) for name, part in keyword.items()},
         )
 
-    def _source_layout(self, name: str, value: Any) -> Array:
+    def source_layout(self, name: str, value: Any) -> Array:
+        """A parameter, buffer or gradient in torch's layout, as it travels."""
         array = to_array(value)
         return Array(array.dtype, self.side.places[name].to_source(array.value))
 

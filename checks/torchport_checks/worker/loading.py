@@ -17,7 +17,7 @@ from . import equivalents
 
 _BASELINE: set[str] = set()
 _FOLDERS: list[Path] = []
-_PREFIX = "torchport_checked_"
+PREFIX = "torchport_checked_"
 _MAX_TEXT = 4000
 
 
@@ -66,7 +66,7 @@ class Loaded:
         self.directory = self.path.parent
         self.source = source
         stem = re.sub(r"\W", "_", self.path.stem)
-        self.module = types.ModuleType(_PREFIX + stem)
+        self.module = types.ModuleType(PREFIX + stem)
         self.module.__file__ = path
         self._forget()
         linecache.checkcache(path)
@@ -89,7 +89,7 @@ class Loaded:
 
     def dependencies(self) -> list[str]:
         """The local files that the file has imported so far."""
-        names = [name for name in _local_modules(self.directory) if not name.startswith(_PREFIX)]
+        names = [name for name in _local_modules(self.directory) if not name.startswith(PREFIX)]
         return sorted({str(sys.modules[name].__file__) for name in names})
 
     def lines(self) -> dict[str, int]:
@@ -114,7 +114,7 @@ def describe(error: BaseException) -> dict[str, object]:
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     frames = traceback.extract_tb(error.__traceback__)
     for frame in frames:
-        module = sys.modules.get(_PREFIX + re.sub(r"\W", "_", Path(frame.filename).stem))
+        module = sys.modules.get(PREFIX + re.sub(r"\W", "_", Path(frame.filename).stem))
         if module is not None and getattr(module, "__file__", None) == frame.filename:
             line = frame.lineno
     try:

@@ -145,7 +145,10 @@ def load(read: Callable[[int], memoryview]) -> Any:
     (length,) = _LENGTH.unpack(read(_LENGTH.size))
     if length > _MAX_HEADER:
         raise ValueError(f"a message header of {length} bytes is not one")
-    sizes, body = json.loads(bytes(read(length)))
+    header = bytes(read(length))
+    sizes, body = json.loads(header)
+    if rb"\ud" in header:  # lone surrogates, which no report, store or terminal could write
+        body = json.loads(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
     return decode(body, [read(size) if size else memoryview(b"") for size in sizes])
 
 

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from . import equivalents, infer, trace
+from . import equivalents, infer, torch_behaviour, trace
 from .inputs import Call, materialise
 from .inputs import describe as show
 from .loading import Loaded, StageError, describe, signature
-from .protocol import Array, Opaque, Record, cotangent, leaves, tree_map
+from .protocol import Array, Opaque, Record, cotangent, leaves, storage_dtype, tree_map
 
 _LARGE = 20_000_000
 _OPERATORS = {
@@ -44,9 +44,10 @@ def _leaf_to_wire(value: Any) -> Any:
             tensor = tensor.to_dense()
         tensor = tensor.resolve_conj().resolve_neg().cpu()
         dtype = str(tensor.dtype).removeprefix("torch.")
-        if dtype.startswith(("bfloat", "float8")):
-            tensor = tensor.float()
-        return Array(dtype, tensor.numpy().copy())
+        if storage_dtype(dtype) == dtype:
+            return Array(dtype, tensor.numpy().copy())
+        # Under `_Doubling`, `float` gives float64.
+        return Array(dtype, tensor.float().numpy().astype(storage_dtype(dtype)))
     if isinstance(value, np.ndarray | np.generic):
         return Array(value.dtype.name, np.array(value))
     if isinstance(value, Array):
@@ -240,11 +241,11 @@ class Side:
     def ping(self) -> None:
         """Answer."""
 
-    def _reseed(self) -> None:
+    def _reseed(self, number: int = 0) -> None:
         # Not torch.manual_seed: without a GPU it keeps a stack trace of every call for later.
-        torch.default_generator.manual_seed(self._seed)
+        torch.default_generator.manual_seed(self._seed + number)
         if torch.cuda.is_available():
-            torch.cuda.manual_seed_all(self._seed)
+            torch.cuda.manual_seed_all(self._seed + number)
 
     def load(self, path: str, source: Array, equivalent: bool = False) -> dict[str, Any]:
         """Run the file and list its functions and module classes with their lines.
@@ -336,6 +337,7 @@ class Side:
             "weights": self._weights(),
             "weight_names": self._weight_names(),
             "train": self._trains(),
+            "drops": self._drops(),
             "error": error,
         }  # fmt: skip
 
@@ -620,6 +622,13 @@ class Side:
             isinstance(module, norms) for module in self.target.modules()
         )
 
+    def _drops(self) -> bool:
+        """Whether there are dropout layers that drop something."""
+        if not self.is_module:
+            return False
+        dropout = torch.nn.modules.dropout._DropoutNd
+        return any(isinstance(part, dropout) and part.p > 0 for part in self.target.modules())
+
     # Running.
 
     def run(
@@ -710,6 +719,35 @@ class Side:
             outcome = self._outcome(Call(**call), train, cotangents, precise)
         return recorder.answer(outcome)
 
+    def steps(
+        self, call: dict[str, Any], count: int, rate: float, precise: bool, times: int = 0
+    ) -> list[dict[str, Any]]:
+        """`torch_behaviour.steps`, once; or `times` times with inputs and weights moved by 2^-24."""
+        jitters: list[_Jitter | None] = [None]
+        if times:
+            jitters = [
+                _Jitter(np.random.default_rng([n + 1]), 2.0**-24, False) for n in range(times)
+            ]
+        parts = call, count, rate, precise
+        found = []
+        for jitter in jitters:
+            context = _precise() if precise else contextlib.nullcontext()
+            with context:
+                found.append(torch_behaviour.steps(self, Call(**parts[0]), *parts[1:], jitter))
+        return found
+
+    def samples(self, call: dict[str, Any], train: bool, least: int) -> dict[str, Any]:
+        """`torch_behaviour.samples`."""
+        return torch_behaviour.samples(self, Call(**call), train, least)
+
+    def initial(self, name: str, init: Any, least: int) -> dict[str, Any]:
+        """`torch_behaviour.initial`."""
+        return torch_behaviour.initial(self, name, init, least)
+
+    def to_wire(self, value: Any) -> Any:
+        """A torch value as what travels."""
+        return to_wire(value)
+
     def _outcome(
         self,
         call: Call,
@@ -721,15 +759,18 @@ class Side:
         try:
             with (
                 _precise() if precise else contextlib.nullcontext(),
-                self._borrowed(train, precise) as target,
+                self.borrowed(train, precise) as target,
             ):
-                return self._run(target, call, train, gradients, precise, jitter)
+                return self.run_once(target, call, train, gradients, precise, jitter)
         except BaseException as error:
             return {"error": describe(error)}
 
     @contextlib.contextmanager
-    def _borrowed(self, train: bool, precise: bool):
+    def borrowed(self, train: bool, precise: bool, dropping: bool = False):
         """The target in the given mode and precision, put back afterwards as it was.
+
+        Dropout layers drop nothing, unless `dropping`: which units they drop differs between
+        frameworks, and the rest of train mode must agree.
 
         Not a deep copy: a lambda that holds a submodule would go on using the original's.
         """
@@ -745,8 +786,7 @@ class Side:
         try:
             self.target.train(train)
             for part in parts:
-                # Dropped units differ between frameworks; the rest of train mode must agree.
-                if isinstance(part, torch.nn.modules.dropout._DropoutNd):
+                if isinstance(part, torch.nn.modules.dropout._DropoutNd) and not dropping:
                     part.eval()
             yield self.target.double() if precise else self.target
         finally:
@@ -759,7 +799,7 @@ class Side:
             for tensor, value in zip(tensors, values, strict=True):
                 tensor.data = value
 
-    def _run(
+    def run_once(
         self,
         target: Any,
         call: Call,
@@ -767,7 +807,9 @@ class Side:
         gradients: bool,
         precise: bool,
         jitter: _Jitter | None,
+        number: int = 0,
     ) -> dict[str, Any]:
+        """Call the target; `number` makes another random state of the same seed."""
         sources: dict[str, torch.Tensor] = {}
         passed: dict[str, torch.Tensor] = {}
 
@@ -800,7 +842,7 @@ class Side:
                 with torch.no_grad():
                     for parameter in parameters.values():
                         parameter.copy_(jitter(parameter))
-        self._reseed()
+        self._reseed(number)
         state = torch.get_rng_state()
         with _gradient_switches() as switches:
             output = target(*args, **kwargs)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -13,7 +12,16 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from torchport_checks.verdicts import Category, DefinitionVerdict, Errors, Status, Verdict
+from torchport_checks.reports.checked import (
+    Checked,
+    error_text,
+    indirect,
+    lanes_of,
+    odd_variants,
+    passes,
+    variant_text,
+)
+from torchport_checks.verdicts import DefinitionVerdict, Status, Verdict
 from torchport_translators.batch import Outcome, Ported
 from torchport_translators.commands import count
 from torchport_translators.findings import Coverage, Finding, Severity
@@ -23,7 +31,6 @@ _MAX_WIDTH = 120
 _MAX_NAME = 32
 _MAX_FINDINGS = 12
 _MAX_MESSAGE_LINES = 8
-_SHOWN_ULP = 999
 
 _STATUS: dict[Status, tuple[str, str, str, str]] = {
     # mark, the same in ASCII, word, style
@@ -38,44 +45,19 @@ _INDIRECT = ("·", "-", "indirect", "dim")
 _SEVERITY = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A pair of files: how it was ported, if it was, and its verdict, if it was checked."""
-
-    ported: Ported | None = None
-    verdict: Verdict | None = None
-
-    @property
-    def name(self) -> str:
-        """The source, for the reader."""
-        if self.ported is not None:
-            return self.ported.name
-        assert self.verdict is not None
-        return short(self.verdict.source)
-
-    @property
-    def port(self) -> str:
-        """The port, for the reader; empty where there is none."""
-        if self.ported is not None:
-            return str(self.ported.port) if self.ported.port else ""
-        assert self.verdict is not None
-        return short(self.verdict.port)
-
-
-def short(path: str | Path) -> str:
-    """A path relative to the current folder where it lies below it."""
-    try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
 def console(*, stderr: bool = False) -> Console:
     """A console with colours on a terminal, and plain text of a fixed width elsewhere."""
     made = Console(stderr=stderr, highlight=False)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         return Console(stderr=stderr, highlight=False, width=_PLAIN_WIDTH)
     return Console(stderr=stderr, highlight=False, width=min(made.width, _MAX_WIDTH))
+
+
+def plain(results: Sequence[Checked], *, seconds: float) -> str:
+    """The report as a text file has it."""
+    file = io.StringIO()
+    report(results, Console(file=file, width=_PLAIN_WIDTH, highlight=False), seconds=seconds)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()).strip() + "\n"
 
 
 def report(results: Sequence[Checked], to: Console, *, seconds: float) -> None:
@@ -98,11 +80,6 @@ def _fancy(to: Console) -> bool:
 
 def _shown(definition: DefinitionVerdict) -> tuple[str, str, str, str]:
     return _INDIRECT if indirect(definition) else _STATUS[definition.status]
-
-
-def indirect(definition: DefinitionVerdict) -> bool:
-    """Whether the definition can only be checked through what uses it."""
-    return definition.category is Category.NOTHING
 
 
 def _file(result: Checked, to: Console, width: int) -> Iterator[RenderableType]:
@@ -136,6 +113,10 @@ def _file(result: Checked, to: Console, width: int) -> Iterator[RenderableType]:
                 before = told.setdefault(definition.message, definition.name)
                 yield ""
                 yield _indented(_failure(definition, result, before, to))
+        for definition in verdict.definitions:
+            for variant in odd_variants(definition) if definition.ok else ():
+                text = f"{definition.name}: {variant_text(variant)}"
+                yield _indented(_message(text, "yellow"))
         for definition in filter(indirect, verdict.definitions):
             yield _indented(Text(f"{definition.name}: {definition.message}", style="dim"))
         for note in verdict.notes:
@@ -169,7 +150,9 @@ def _table(verdict: Verdict, ported: Ported | None, width: int, to: Console) -> 
         table.add_row(
             *row,
             Text(word, style=style),
-            Text(_error(definition.largest) if ran else "", style="" if definition.ok else style),
+            Text(
+                error_text(definition.largest) if ran else "", style="" if definition.ok else style
+            ),
             _gradients(definition),
             Text(f"{definition.seconds:.2f} s", style="dim"),
         )
@@ -187,14 +170,6 @@ def _calls(coverage: Coverage | None) -> Text:
         return Text("-", style="dim")
     style = "" if coverage.ported == coverage.total else "yellow"
     return Text(f"{coverage.ported}/{coverage.total}", style=style)
-
-
-def _error(errors: Errors) -> str:
-    if errors.abs == 0:
-        return "exact"
-    if errors.ulp > _SHOWN_ULP:
-        return f"{errors.rel:.1e}"
-    return f"{errors.rel:.1e} ({max(errors.ulp, 1):.0f} ulp)"
 
 
 def _gradients(definition: DefinitionVerdict) -> Text:
@@ -252,7 +227,7 @@ def _summary(results: Sequence[Checked], seconds: float) -> Iterator[Text]:
     everything = [definition for verdict in verdicts for definition in verdict.definitions]
     definitions = [definition for definition in everything if not indirect(definition)]
     verified = sum(definition.ok for definition in definitions)
-    if not all(_passes(verdict) for verdict in verdicts):
+    if not all(passes(verdict) for verdict in verdicts):
         colour = "bold red"
     else:
         colour = "bold green" if verified == len(definitions) else "bold yellow"
@@ -279,19 +254,10 @@ def _summary(results: Sequence[Checked], seconds: float) -> Iterator[Text]:
         total = sum(translation.coverage.total for translation in translations)
         done = sum(translation.coverage.ported for translation in translations)
         yield Text(f"{done} of {total} calls ported in {count(len(translations), 'file')}")
-    lanes = {(i.framework, i.version, i.device): None for v in verdicts for i in v.lanes}
-    if lanes:
-        yield Text(
-            ", ".join(f"{framework} {version} on {device}" for framework, version, device in lanes)
-        )
+    if lanes := lanes_of(verdicts):
+        yield Text(", ".join(lanes))
     if verified:
         yield Text(
             "Errors are relative to the size of the values; ulp: units in the last place of float32.",
             style="dim",
         )
-
-
-def _passes(verdict: Verdict) -> bool:
-    return not verdict.error and all(
-        d.status in ("verified", "not_run") for d in verdict.definitions
-    )
