@@ -173,26 +173,21 @@ class Checker:
     def stored(self, source: Path, port: Path, texts: tuple[bytes, bytes]) -> Verdict | None:
         """The stored verdict on a whole pair with these texts; nothing is run."""
         source, port = source.resolve(), port.resolve()
-        return VerdictStore(project_root(source)).get(self._key(source, port, texts, None))
+        return self._known(VerdictStore(project_root(source)), source, port, texts, None)
 
-    def _key(
+    def _known(
         self,
+        store: VerdictStore,
         source: Path,
         port: Path,
         texts: tuple[bytes, bytes],
         definitions: Sequence[str] | None,
-    ) -> str:
-        wanted = "all" if definitions is None else "\n".join(sorted(definitions))
-        frameworks: tuple[Framework, ...] = ("torch", target_of(texts[1]))
-        return content_key(
-            *texts, str(source), str(port), wanted, judge(),
-            self.options.model_dump_json(exclude={"shrink_seconds"}),
-            *(installed(self.options.python(framework)) for framework in frameworks),
-        )  # fmt: skip
-
-    def _explained(self, known: Verdict) -> bool:
-        """Whether smallest inputs were looked for where that is asked; an editor does not ask."""
-        return not self.options.shrink_seconds or bool(known.shrink_seconds) or known.ok
+    ) -> Verdict | None:
+        """The stored verdict of these options, or of the full check, which says all that they ask."""
+        for options in dict.fromkeys([self.options, self.options.thorough()]):
+            if known := store.get(_key(options, source, port, texts, definitions)):
+                return known
+        return None
 
     def _check(
         self,
@@ -206,19 +201,36 @@ class Checker:
     ) -> Verdict:
         start = time.perf_counter()
         store = VerdictStore(project_root(source)) if self._store else None
-        key = self._key(source, port, texts, definitions)
-        known = store.get(key) if store is not None and not fresh else None
-        if known is not None and self._explained(known):
-            seconds = time.perf_counter() - start
-            return known.model_copy(update={"seconds": seconds})
+        if store is not None and not fresh:
+            known = self._known(store, source, port, texts, definitions)
+            if known is not None:
+                seconds = time.perf_counter() - start
+                return known.model_copy(update={"seconds": seconds})
         lanes = worker.for_target(target_of(texts[1]))
         pair = Pair(lanes, self.options, source, port, texts)
         replays = Replays(source, port, texts) if self._store else None
         verdict = _Check(pair, definitions, progress, replays).run()
         verdict = verdict.model_copy(update={"seconds": time.perf_counter() - start})
         if store is not None:
-            store.put(key, verdict)
+            store.put(_key(self.options, source, port, texts, definitions), verdict)
         return verdict
+
+
+def _key(
+    options: CheckOptions,
+    source: Path,
+    port: Path,
+    texts: tuple[bytes, bytes],
+    definitions: Sequence[str] | None,
+) -> str:
+    wanted = "all" if definitions is None else "\n".join(sorted(definitions))
+    frameworks: tuple[Framework, ...] = ("torch", target_of(texts[1]))
+    # Whether inputs are made small is part of a verdict; for how long, it need not be asked again.
+    options = options.model_copy(update={"shrink_seconds": float(options.shrink_seconds > 0)})
+    return content_key(
+        *texts, str(source), str(port), wanted, judge(), options.model_dump_json(),
+        *(installed(options.python(framework)) for framework in frameworks),
+    )  # fmt: skip
 
 
 @dataclass
@@ -278,7 +290,6 @@ class _Check:
             lanes=[info for info in infos if info is not None],
             definitions=sorted(verdicts, key=lambda verdict: verdict.source_line),
             dependencies=pair.dependencies,
-            shrink_seconds=pair.options.shrink_seconds,
         )
 
 

@@ -14,7 +14,8 @@ from torchport_checks.compare import Comparison, compare
 from torchport_checks.draws import Case, redraw
 from torchport_checks.judging import SPEC, finite, judge
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
-from torchport_checks.pair import Pair
+from torchport_checks.locate import locate
+from torchport_checks.pair import Lanes, Pair
 from torchport_checks.replay import Replays
 from torchport_checks.search import search
 from torchport_checks.shrink import shrink_first
@@ -33,6 +34,7 @@ from torchport_checks.verdicts import (
     Difference,
     Gradients,
     Inputs,
+    Located,
     Smallest,
     Stages,
     Status,
@@ -57,6 +59,9 @@ class _Result:
     variants: list[Variant] = field(default_factory=list[Variant])
     comparison: Comparison = field(default_factory=Comparison)
     smallest: Smallest | None = None
+    failing: tuple[Case, list[Difference]] | None = None
+    """The first case in which something is wrong, and what."""
+    located: Located | None = None
     output: str = ""
     behavioural: Literal["passed", "failed", "not_run"] = "not_run"
     ended: bool = False
@@ -79,6 +84,7 @@ class _Result:
             variants=self.variants,
             differences=self.comparison.differences,
             smallest=self.smallest,
+            located=self.located,
             notes=self.comparison.notes,
             output=self.output,
             seconds=seconds,
@@ -150,26 +156,49 @@ def _examine(result: _Result, pair: Pair, replays: Replays | None) -> None:
                 )
     for lane in lanes.torch[1:]:
         _examine_device(result, subject, lane, cases[0], expected[0])
-    if options.graphs:
-        variants = graph_variants(pair, subject, cases[0], expected[0])
-        known = {(v.framework, v.device, v.form) for v in result.variants}
-        result.variants += [
-            v
-            for v in variants
-            if v.graph == "rewritten" or (v.framework, v.device, v.form) not in known
-        ]
-        if told := explain(variants):
-            result.note(told)
     if options.search and compared and not _wrong(result.comparison.differences):
-        _search(result, subject, port, form, pair)
+        cases += _search(result, subject, port, form, pair)
     if options.behaviour and not _wrong(result.comparison.differences) and not subject.error:
         _behave(result, subject, port, Case(cases[0].draw, cases[0].call, train=True), random)
     elif random:
         result.note("Train mode is random in the original; it was not compared.")
+    if options.graphs:
+        _compare_graphs(result, subject, pair, cases[0], expected[0])
     _conclude(result, compared)
     if not result.ended:
-        found, keep = result.comparison.differences, replays.keep if replays else None
-        result.smallest = shrink_first(subject, lanes.port, form, cases, found, keep)
+        _explain(result, subject, lanes, form, cases, replays)
+
+
+def _explain(
+    result: _Result,
+    subject: Subject,
+    lanes: Lanes,
+    form: Form,
+    cases: Sequence[Case],
+    replays: Replays | None,
+) -> None:
+    """Where a difference begins, and the smallest input that shows it; what fails is left out."""
+    if subject.options.locate and result.failing is not None:
+        try:
+            result.located = locate(subject, lanes.port[0], *result.failing)
+        except LaneFailure:
+            return  # the verdict stands; the lane needs the files again before anything else
+    found, keep = result.comparison.differences, replays.keep if replays else None
+    result.smallest = shrink_first(subject, lanes.port, form, cases, found, keep)
+
+
+def _compare_graphs(
+    result: _Result, subject: Subject, pair: Pair, case: Case, expected: Outcome
+) -> None:
+    variants = graph_variants(pair, subject, case, expected)
+    known = {(v.framework, v.device, v.form) for v in result.variants}
+    result.variants += [
+        v
+        for v in variants
+        if v.graph == "rewritten" or (v.framework, v.device, v.form) not in known
+    ]
+    if told := explain(variants):
+        result.note(told)
 
 
 def _behave(result: _Result, subject: Subject, port: Lane, case: Case, random: bool) -> None:
@@ -192,14 +221,17 @@ def _behave(result: _Result, subject: Subject, port: Lane, case: Case, random: b
         result.behavioural = "failed" if wrong else "passed"
 
 
-def _search(result: _Result, subject: Subject, port: Lane, form: Form, pair: Pair) -> None:
+def _search(result: _Result, subject: Subject, port: Lane, form: Form, pair: Pair) -> list[Case]:
+    """Search for inputs that differ; the case that was found."""
     found = search(subject, port, form, pair.texts, subject.options.search)
-    if found.judged is None:
+    if found.judged is None or found.case is None:
         result.note(f"A search tried {found.tried} more inputs; none makes a difference.")
-        return
+        return []
     result.note(f"A search found the inputs that differ; it tried {found.tried}.")
     result.comparison.add(found.judged.comparison)
     result.gradients = result.gradients.joined(found.judged.gradients)
+    result.failing = found.case, found.judged.comparison.differences
+    return [found.case]
 
 
 def plan(subject: Subject) -> list[Case]:
@@ -252,6 +284,13 @@ def _judge(
             continue
         judged = judge(subject, case, theirs, ours)
         result.comparison.add(judged.comparison)
+        if judged.wrong and result.failing is None:
+            wrong = [
+                d
+                for d in judged.comparison.differences
+                if d.category is not Category.ILL_CONDITIONED
+            ]
+            result.failing = case, wrong
         result.gradients = result.gradients.joined(judged.gradients)
         if judged.compared:
             compared.append(case.label)

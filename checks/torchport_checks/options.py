@@ -33,6 +33,8 @@ class CheckOptions(BaseModel):
     train: bool = True
     """Compare train mode too, where it is deterministic (batch statistics, running averages)."""
     gradients: bool = True
+    locate: bool = False
+    """Look for the operation at which a port begins to differ; takes some more runs of what does."""
     behaviour: bool = False
     """Train both sides for some steps, and compare the distributions of what is random."""
     seed: int = 0
@@ -57,7 +59,12 @@ class CheckOptions(BaseModel):
     def thorough(self) -> CheckOptions:
         """The same with all that a full check runs; the defaults are what the editor runs on save."""
         return self.model_copy(
-            update={"forms": ("compiled", "eager"), "behaviour": True, "shrink_seconds": 5.0}
+            update={
+                "forms": ("compiled", "eager"),
+                "behaviour": True,
+                "locate": True,
+                "shrink_seconds": 5.0,
+            }
         )
 
     def python(self, framework: Framework) -> str:

@@ -243,6 +243,50 @@ class Variant(Model):
     """The port's line at which it fails, or at which it cannot be compiled."""
 
 
+class Located(Model):
+    """The operation at which a port begins to differ: what it is made from agrees, and it does not."""
+
+    of: Literal["value", "gradient"]
+    """Whether its value differs, or the gradient that it passes on."""
+    source_line: int
+    port_line: int
+    port_first_line: int
+    """Before `port_line` where the port takes several statements for the original's operation."""
+    source_text: str
+    port_text: str
+    """The operations, as they are written."""
+    source_statement: str
+    port_statement: str
+    index: tuple[int, ...] | None = None
+    """Of the element that is worst."""
+    torch: float | str | None = None
+    port: float | str | None = None
+    reference: float | None = None
+    """What float64 says there."""
+    certainty: Literal["certain", "likely"]
+    """`certain`: with torch's value in this one place, everything after it agrees. `likely`: more
+    agrees, but not all; or what differs could only be compared."""
+    further: list[tuple[int, int]] = Field(default_factory=list[tuple[int, int]])
+    """Lines of source and port at which more was found, once this one was put right."""
+
+    @property
+    def message(self) -> str:
+        """For the reader: what was found, without the files' names."""
+        first, last = self.port_first_line, self.port_line
+        lines = f"line {last}" if first == last else f"lines {first} to {last}"
+        what = "" if self.of == "value" else "the gradient that passes through "
+        how = {
+            "certain": "with torch's value there, all agrees",
+            "likely": "with torch's value there, more agrees" if self.of == "value" else "likely",
+        }[self.certainty]
+        if self.further:
+            how = f"then, at lines {', '.join(str(port) for _, port in self.further)}; {how}"
+        return (
+            f"It begins with {what}`{self.port_text}` ({lines} of the port) for "
+            f"`{self.source_text}` (line {self.source_line}); {how}."
+        )
+
+
 class DefinitionVerdict(Model):
     """The verdict on one function or module class."""
 
@@ -263,6 +307,7 @@ class DefinitionVerdict(Model):
     differences: list[Difference] = Field(default_factory=list[Difference])
     smallest: Smallest | None = None
     """Of the first difference, where it was looked for (`CheckOptions.shrink_seconds`)."""
+    located: Located | None = None
     notes: list[str] = Field(default_factory=list[str])
     output: str = ""
     """The end of what the code printed, where the check failed."""
@@ -290,8 +335,6 @@ class Verdict(Model):
     notes: list[str] = Field(default_factory=list[str])
     dependencies: dict[str, str] = Field(default_factory=dict[str, str])
     """Local files that source or port import, with the SHA-256 of each."""
-    shrink_seconds: float = 0.0
-    """The time there was to look for each smallest input; 0 where none was looked for."""
     seconds: float = 0.0
     from_store: bool = False
 

@@ -48,6 +48,9 @@ RIGHT = WRONG.replace("axis=1", "axis=1, ddof=1")
 Replay = Callable[..., Result]
 
 
+AMPLE = CheckOptions(timeout=120).thorough().model_copy(update={"shrink_seconds": 300.0})
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a pair of files, checked."""
@@ -60,7 +63,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def verdict(project: Path) -> Verdict:
-    with Checker(CheckOptions(timeout=120, shrink_seconds=300)) as checker:
+    with Checker(AMPLE) as checker:
         return checker.check(project / "src" / "model.py", project / "src" / "model_jax.py")
 
 
@@ -170,7 +173,7 @@ def test_a_stored_verdict_keeps_its_replay(verdict: Verdict, project: Path) -> N
 def test_a_stored_verdict_without_smallest_inputs_is_not_enough(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
     pair = write_pair(tmp_path, ORIGINAL, WRONG)
-    asked = CheckOptions(timeout=120, shrink_seconds=300)
+    asked = AMPLE
     with Checker(CheckOptions(timeout=120)) as checker:
         first = checker.check(*pair)
     with Checker(asked) as checker:

@@ -201,6 +201,8 @@ def _failure(
     parts = [_indented(_message(definition.message))]
     if (smallest := definition.smallest) is not None:
         parts += [_indented(Text(line)) for line in (smallest.text, smallest.replay) if line]
+    if definition.located is not None:
+        parts.append(_indented(_message(definition.located.message)))
     return Group(head, *parts)
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import importlib.util
 import inspect
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from . import equivalents, jax_behaviour
+from . import equivalents, jax_behaviour, trace
 from .loading import Loaded, StageError, describe, signature
 from .protocol import Array, Opaque, Record, cotangent, leaves, tree_map
 
@@ -155,6 +156,26 @@ class Side:
             except BaseException as error:
                 outcomes.append({"error": describe(error)})
         return outcomes
+
+    def trace(
+        self,
+        call: dict[str, Any],
+        train: bool,
+        forced: dict[int, Array],
+        cotangents: bool,
+        seconds: float,
+    ) -> dict[str, Any]:
+        """One eager run, with the value or the cotangent of each operation, some of them `forced`."""
+        recorder = trace.Recorder(_KIT, forced, cotangents, seconds)
+        # A function that is compiled, or traced as a loop's body, would run without the recorder.
+        traced = _TRACING.search(self.loaded.source)
+        with recorder.on(self.loaded), jax.disable_jit() if traced else contextlib.nullcontext():
+            try:
+                runner = _Runner(self, train, "eager")
+                outcome = runner.run(call["args"], call["kwargs"], self.parameters, cotangents)
+            except BaseException as error:
+                outcome = {"error": describe(error)}
+        return recorder.answer(outcome)
 
     def steps(self, call: dict[str, Any], count: int, rate: float) -> dict[str, Any]:
         """`jax_behaviour.steps`, in the form that is quicker."""
@@ -568,3 +589,42 @@ def _zeros_like(original: Callable[..., Any]) -> Callable[..., Any]:
         return jnp.asarray(np.zeros(bound.get("shape") or (), bound.get("dtype") or "float32"))
 
     return draw
+
+
+def _tensor(value: Any) -> jax.Array | None:
+    """The array that a value is, or that a variable holds."""
+    if isinstance(value, nnx.Variable):
+        value = value[...]
+    if not isinstance(value, jax.Array) or jnp.issubdtype(value.dtype, jax.dtypes.extended):
+        return None
+    return value
+
+
+def _replacement(array: Array, like: jax.Array) -> jax.Array:
+    value = jnp.asarray(array.value)
+    # The port's own precision; its kind may be what is wrong.
+    return value.astype(like.dtype) if value.dtype.kind == like.dtype.kind else value
+
+
+def _alias(tensor: jax.Array, cotangent: Callable[[Any], Any]) -> jax.Array:
+    if not jnp.issubdtype(tensor.dtype, jnp.inexact):
+        return tensor
+
+    @jax.custom_vjp
+    def passed(x: Any) -> Any:
+        return x
+
+    passed.defvjp(lambda x: (x, None), lambda _, given: (cotangent(given),))
+    return passed(tensor)
+
+
+_TRACING = re.compile(
+    rb"\b(jit|scan|fori_loop|while_loop|cond|switch|map|remat|checkpoint|associative_scan)\b"
+)
+_KIT = trace.Kit(
+    tensor=_tensor,
+    to_array=lambda tensor: None if isinstance(tensor, jax.core.Tracer) else to_array(tensor),
+    replace=_replacement,
+    version=lambda tensor: 0,
+    alias=_alias,
+)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from . import equivalents, infer, torch_behaviour
+from . import equivalents, infer, torch_behaviour, trace
 from .inputs import Call, materialise
 from .inputs import describe as show
 from .loading import Loaded, StageError, describe, signature
@@ -710,6 +710,15 @@ class Side:
             self._outcome(Call(**call), train, False)
         return {"unordered": sorted(watching.unordered), "picking": sorted(watching.picking)}
 
+    def trace(
+        self, call: dict[str, Any], train: bool, precise: bool, cotangents: bool, seconds: float
+    ) -> dict[str, Any]:
+        """One run, in float32 or float64, with the value or the cotangent of each operation."""
+        recorder = trace.Recorder(_KIT, {}, cotangents, seconds)
+        with recorder.on(self.loaded):
+            outcome = self._outcome(Call(**call), train, cotangents, precise)
+        return recorder.answer(outcome)
+
     def steps(
         self, call: dict[str, Any], count: int, rate: float, precise: bool, times: int = 0
     ) -> list[dict[str, Any]]:
@@ -911,3 +920,32 @@ def _gradients(tree: Any, inputs: dict, parameters: dict, switches: list[str]) -
         "input_gradients": dict(zip(inputs, values, strict=False)),
         "weight_gradients": dict(zip(parameters, values[len(inputs) :], strict=True)),
     }
+
+
+def _recorded(tensor: torch.Tensor) -> Array | None:
+    try:
+        with torch.no_grad():
+            return _leaf_to_wire(tensor)
+    except Exception:  # a tensor of torch.func's, whose values are known only outside it
+        return None
+
+
+def _version(tensor: torch.Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _alias(tensor: torch.Tensor, cotangent: Any) -> torch.Tensor:
+    if not tensor.requires_grad:
+        return tensor
+    view = tensor.view_as(tensor)
+    view.register_hook(cotangent)
+    return view
+
+
+_KIT = trace.Kit(
+    tensor=lambda value: value if isinstance(value, torch.Tensor) else None,
+    to_array=_recorded,
+    replace=lambda array, like: torch.from_numpy(np.array(array.value)).to(like),
+    version=_version,
+    alias=_alias,
+)
