@@ -7,21 +7,25 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from torchport_checks.compare import Comparison, compare
-from torchport_checks.draws import Case
+from torchport_checks.draws import HALVES, TIED, Case
 from torchport_checks.subject import Outcome, Subject
-from torchport_checks.verdicts import Category, Errors, Gradients
+from torchport_checks.verdicts import Category, Difference, Errors, Gradients
 from torchport_checks.worker.protocol import Array, leaves
 
 NUMERIC = {Category.MISMATCH, Category.PRECISION, Category.NAN}
 SPEC = {Category.STRUCTURE, Category.SHAPE, Category.DTYPE, Category.MISSING_ERROR}
 
 _JITTERS = 4
+_JITTER = {"float16": -11, "bfloat16": -8}
 _KINK_SCALES = (-24, -23, -22, -21)
 _OPEN_ORDER = (
     "{}: not compared, torch leaves open in which order {} puts equal elements, and the results "
     "differ in it."
 )
+_UNDEFINED = "{}: not compared, torch leaves undefined what {} gives for such values."
 _SUBGRADIENT = (
     "{}: gradients not compared, {} may give the gradient to any of the elements that are equal."
 )
@@ -78,17 +82,42 @@ class _Judging:
             )
         values = self._values()
         numeric = {d.category for d in values.differences} & NUMERIC
-        tied = self.case.draw == "ties"
-        if tied and numeric and (unordered := self._ties()["unordered"]):
-            notes.append(_OPEN_ORDER.format(self.case.label, " and ".join(unordered)))
-            self.judged.compared = False
-            return self.judged
+        tied = self.case.draw in TIED
+        if numeric and self.case.draw != "normal":
+            left_open = self._ties()
+            if tied and (unordered := left_open["unordered"]):
+                notes.append(_OPEN_ORDER.format(self.case.label, " and ".join(unordered)))
+                self.judged.compared = False
+                return self.judged
+            if undefined := left_open["undefined"]:
+                notes.append(_UNDEFINED.format(self.case.label, " and ".join(undefined)))
+                self.judged.compared = False
+                return self.judged
+        self._excuse(values)
+        self.judged.compared = not _nothing_learnt(self.theirs["output"])
         self.judged.comparison.add(values)
         spec = {d.category for d in values.differences} & SPEC
-        if self.subject.options.gradients and not spec and self._differentiable():
+        wanted = self.subject.options.gradients and self.case.gradients
+        # Beside NaN and infinities gradients are what the way there makes of 0 * inf.
+        wanted = wanted and (self.case.draw == "normal" or _finite(self.theirs["output"]))
+        if wanted and not spec and self._differentiable():
             agree = all(d.category is Category.ILL_CONDITIONED for d in values.differences)
             self._gradients(tied, agree)
         return self.judged
+
+    def _excuse(self, values: Comparison) -> None:
+        """Turn overflows of 32 bits into notes where the draw provokes them: torch sums in 64."""
+        if self.case.draw != "extremes":
+            return
+        kept: list[Difference] = []
+        for difference in values.differences:
+            torch, port = difference.torch, difference.port
+            integers = isinstance(torch, int) and isinstance(port, int)
+            if integers and (torch - port) % 2**32 == 0:
+                values.notes.append(f"{difference.where} ({difference.case}): {difference.message}")
+            else:
+                kept.append(difference)
+        values.differences = kept
 
     def _differentiable(self) -> bool:
         """Whether there are gradients to compare; if not, the judged gradients say why."""
@@ -106,6 +135,8 @@ class _Judging:
             self.reference.get("output"),
             case=label,
             sensitivity=lambda: self._sensitivity("output"),
+            guarded=self.case.draw in ("nan", "inf"),
+            widened=self.case.draw in HALVES,
         )
         buffers: dict[str, Array] = theirs["buffers"]
         doubled: dict[str, Array] = self.reference.get("buffers") or {}
@@ -184,7 +215,7 @@ class _Judging:
             train=self.case.train,
             gradients=gradients,
             times=_JITTERS,
-            **how,
+            **{"scale": _JITTER.get(self.case.draw, -24), **how},
         )
 
     def _sensitivity(self, key: str) -> Sequence[Any]:
@@ -208,3 +239,17 @@ class _Judging:
             call=self.case.wire(),
             train=self.case.train,
         )
+
+
+def _finite(value: Any) -> bool:
+    return all(
+        bool(np.isfinite(leaf.value).all())
+        for _, leaf in leaves(value)
+        if isinstance(leaf, Array) and leaf.inexact
+    )
+
+
+def _nothing_learnt(value: Any) -> bool:
+    """Whether there are values, and all are NaN."""
+    found = [leaf for _, leaf in leaves(value) if isinstance(leaf, Array) and leaf.value.size]
+    return bool(found) and all(leaf.inexact and np.isnan(leaf.value).all() for leaf in found)

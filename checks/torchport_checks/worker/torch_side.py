@@ -24,6 +24,8 @@ from .protocol import Array, Opaque, Record, cotangent, leaves, tree_map
 
 _LARGE = 20_000_000
 _DOUBLE = {torch.float32: torch.float64, torch.complex64: torch.complex128}
+# Arguments in half precision are exact in float64; what the code itself rounds to half stays so.
+_WIDE = _DOUBLE | {torch.float16: torch.float64, torch.bfloat16: torch.float64}
 
 
 def to_wire(value: Any) -> Any:
@@ -93,13 +95,23 @@ _UNORDERED = {"topk", "sort", "argsort", "kthvalue", "median", "nanmedian"}
 _PICKING = {"max", "min", "median", "nanmedian"}
 
 
+# What overwrites: which value stays is not defined where an element is written twice.
+_OVERWRITING = {
+    "scatter", "scatter_", "index_copy", "index_copy_", "index_put", "index_put_", "__setitem__",
+}  # fmt: skip
+
+_CASTING = {"to", "type", "type_as", "long", "int", "short", "char", "byte"}
+
+
 class _Watching(TorchFunctionMode):
-    """Notes which functions run that leave something open where elements are equal."""
+    """Notes which functions run that leave something open: where elements are equal, where one is
+    written twice, or where a float does not fit the integer that is made of it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.unordered: set[str] = set()
         self.picking: set[str] = set()
+        self.undefined: set[str] = set()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -109,7 +121,36 @@ class _Watching(TorchFunctionMode):
         reduces = "dim" in kwargs or (len(args) > 1 and not isinstance(args[1], torch.Tensor))
         if name in _PICKING and reduces:
             self.picking.add(name)
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if (name in _OVERWRITING and _repeats(args, kwargs)) or (
+            name in _CASTING and _overflows(args, result)
+        ):
+            self.undefined.add(name.strip("_"))
+        return result
+
+
+def _repeats(args: Any, kwargs: Any) -> bool:
+    """Whether integers among the arguments of a function that overwrites come more than once."""
+    if kwargs.get("reduce") is not None or kwargs.get("accumulate"):
+        return False
+    given = [*args[1:3], kwargs.get("index"), kwargs.get("indices")]
+    indices = [leaf for _, leaf in leaves(given) if isinstance(leaf, torch.Tensor)]
+    return any(i.unique().numel() < i.numel() for i in indices if _is_integer(i))
+
+
+def _overflows(args: Any, result: Any) -> bool:
+    """Whether floats were made integers that cannot hold them; of 64 bits the ports have 32."""
+    source = args[0]
+    if not source.is_floating_point() or not source.numel() or not _is_integer(result):
+        return False
+    ends = torch.iinfo(torch.int32 if result.dtype == torch.int64 else result.dtype)
+    low, high = source.min().item(), source.max().item()
+    return not (ends.min <= low and high <= ends.max)  # so for NaN, too
+
+
+def _is_integer(tensor: torch.Tensor) -> bool:
+    dtype = tensor.dtype
+    return not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
 
 
 @contextlib.contextmanager
@@ -615,15 +656,31 @@ class Side:
     def run(
         self, calls: list[dict[str, Any]], cases: list[tuple[bool, int]], gradients: bool
     ) -> list[dict[str, Any]]:
-        """For each case (train mode, number of the call): the outcome, with its reference."""
+        """For each case (train mode, number of the call): the outcome, with its reference.
+
+        A call has the arguments (`args`, `kwargs`) and may say how they are used: without
+        `gradients`, so many `times` on one instance (the last one counts), with the weights `cast`
+        to a dtype, with the tensors `strided`, i.e. as views that are not contiguous.
+        """
         outcomes = []
         for train, number in cases:
-            call = Call(calls[number]["args"], calls[number]["kwargs"])
-            outcome = self._outcome(call, train, gradients)
+            outcome = self._outcome(calls[number], train, gradients)
             if outcome["error"] is None:
-                outcome["reference"] = self._outcome(call, train, gradients, True)
+                outcome["reference"] = self._outcome(calls[number], train, gradients, True)
             outcomes.append(outcome)
         return outcomes
+
+    def accepts(self, calls: list[dict[str, Any]]) -> list[str]:
+        """For each call "runs", "raises", or "refuses": by a `raise` or `assert` of its own."""
+        answers = []
+        for call in calls:
+            try:
+                with self._borrowed(False, False):
+                    self._plain_run(Call(**call))
+                answers.append("runs")
+            except BaseException as error:
+                answers.append("refuses" if describe(error)["deliberate"] else "raises")
+        return answers
 
     def jitter(
         self,
@@ -641,7 +698,7 @@ class Side:
         """
         return [
             self._outcome(
-                Call(**call),
+                call,
                 train,
                 gradients,
                 True,
@@ -654,15 +711,20 @@ class Side:
         """The functions in a call that leave something open where elements are equal.
 
         `unordered` are those in whose result equal elements may come in any order, `picking` those
-        whose gradient goes to one of them.
+        whose gradient goes to one of them. `undefined` are those that were given values for which
+        torch does not say what they do.
         """
         with _Watching() as watching:
-            self._outcome(Call(**call), train, False)
-        return {"unordered": sorted(watching.unordered), "picking": sorted(watching.picking)}
+            self._outcome(call, train, False)
+        return {
+            "unordered": sorted(watching.unordered),
+            "picking": sorted(watching.picking),
+            "undefined": sorted(watching.undefined),
+        }
 
     def _outcome(
         self,
-        call: Call,
+        call: dict[str, Any],
         train: bool,
         gradients: bool,
         precise: bool = False,
@@ -671,14 +733,14 @@ class Side:
         try:
             with (
                 _precise() if precise else contextlib.nullcontext(),
-                self._borrowed(train, precise) as target,
+                self._borrowed(train, precise, call.get("cast")) as target,
             ):
                 return self._run(target, call, train, gradients, precise, jitter)
         except BaseException as error:
             return {"error": describe(error)}
 
     @contextlib.contextmanager
-    def _borrowed(self, train: bool, precise: bool):
+    def _borrowed(self, train: bool, precise: bool, cast: str | None = None):
         """The target in the given mode and precision, put back afterwards as it was.
 
         Not a deep copy: a lambda that holds a submodule would go on using the original's.
@@ -698,6 +760,8 @@ class Side:
                 # Dropped units differ between frameworks; the rest of train mode must agree.
                 if isinstance(part, torch.nn.modules.dropout._DropoutNd):
                     part.eval()
+            if cast is not None:
+                self.target.to(getattr(torch, cast))
             yield self.target.double() if precise else self.target
         finally:
             for part, attributes, parameters, buffers in saved:
@@ -712,12 +776,14 @@ class Side:
     def _run(
         self,
         target: Any,
-        call: Call,
+        how: dict[str, Any],
         train: bool,
         gradients: bool,
         precise: bool,
         jitter: _Jitter | None,
     ) -> dict[str, Any]:
+        call = Call(how["args"], how["kwargs"])
+        gradients = gradients and how.get("gradients", True)
         sources: dict[str, torch.Tensor] = {}
         passed: dict[str, torch.Tensor] = {}
 
@@ -726,22 +792,27 @@ class Side:
             if not isinstance(value, torch.Tensor):
                 return value
             if precise:
-                value = value.to(_DOUBLE.get(value.dtype, value.dtype))
+                value = value.to(_WIDE.get(value.dtype, value.dtype))
             if jitter is not None and value.is_floating_point():
                 value = jitter(value)
             sources[path] = value
             if value.is_floating_point() or value.is_complex():
                 value.requires_grad_(gradients)
-            passed[path] = value.clone()  # not the leaf itself, which may not be changed in place
+            # Not the leaf itself, which may not be changed in place.
+            passed[path] = _strided(value) if how.get("strided") else value.clone()
             return passed[path]
 
-        args, kwargs = [], {}
-        for position, (name, value) in enumerate(call.named(self.parameters)):
-            built = self._mapped(argument, name, value)
-            if position < len(call.args):
-                args.append(built)
-            else:
-                kwargs[name] = built
+        def arguments() -> tuple[list[Any], dict[str, Any]]:
+            args, kwargs = [], {}
+            for position, (name, value) in enumerate(call.named(self.parameters)):
+                built = self._mapped(argument, name, value)
+                if position < len(call.args):
+                    args.append(built)
+                else:
+                    kwargs[name] = built
+            return args, kwargs
+
+        args, kwargs = arguments()
         versions = {path: tensor._version for path, tensor in passed.items()}
         parameters = {}
         if self.is_module:
@@ -752,23 +823,27 @@ class Side:
                         parameter.copy_(jitter(parameter))
         self._reseed()
         state = torch.get_rng_state()
+        for _ in range(how.get("times", 1) - 1):
+            target(*args, **kwargs)
+            args, kwargs = arguments()
+            versions = {path: tensor._version for path, tensor in passed.items()}
         with _gradient_switches() as switches:
             output = target(*args, **kwargs)
         random = not torch.equal(state, torch.get_rng_state())
-        mutated = {
-            path: tensor
-            for path, tensor in passed.items()
-            if tensor._version != versions[path]
-            and not torch.equal(tensor.detach(), sources[path].detach())
-        }
+        written = {path: t for path, t in passed.items() if t._version != versions[path]}
+        mutated = [
+            path
+            for path, tensor in written.items()
+            if not torch.equal(tensor.detach(), sources[path].detach())
+        ]
         tree = _containers(output)
-        if output is None and mutated:
+        if output is None and written:
             # The port cannot change its argument: it must return what torch left there.
-            tree = next(iter(mutated.values())) if len(mutated) == 1 else tuple(mutated.values())
+            tree = next(iter(written.values())) if len(written) == 1 else tuple(written.values())
         outcome = {
             "error": None,
             "output": tree_map(_leaf_to_wire, tree),
-            "mutated": list(mutated),
+            "mutated": mutated,
             "random": random,
             "modules": any(isinstance(v, torch.nn.Module) for _, v in leaves(tree)),
             "buffers": {n: _leaf_to_wire(b) for n, b in target.named_buffers()} if train else {},
@@ -793,6 +868,13 @@ class Side:
                 return {k: self._mapped(function, f"{path}[{k!r}]", v) for k, v in value.items()}
             case _:
                 return self.unwire(value)
+
+
+def _strided(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy of the same values that is not contiguous."""
+    if tensor.ndim < 2:
+        return torch.stack([tensor, tensor], -1)[..., 0]
+    return tensor.transpose(0, -1).clone(memory_format=torch.contiguous_format).transpose(0, -1)
 
 
 def _gradients(tree: Any, inputs: dict, parameters: dict, switches: list[str]) -> dict[str, Any]:
