@@ -81,8 +81,9 @@ def resizings(call: Call, ask: Ask, seed: int, wanted: Sequence[str]) -> dict[st
 def resized(call: Call, grouping: _Grouping, sizes: Mapping[Key, int], seed: int) -> Call:
     """`call` with the groups named in `sizes` of another size.
 
-    Values are repeated as often as needed; floats are moved towards zero, each by its own share, so
-    that no two are equal, and probabilities sum to 1 again.
+    Values are repeated as often as needed; floats are then moved towards zero, each by its own share,
+    so that no two are equal, integers are drawn anew between the least and the largest, and
+    probabilities sum to 1 again.
     """
     rng = np.random.default_rng(seed)
 
@@ -104,6 +105,9 @@ def resized(call: Call, grouping: _Grouping, sizes: Mapping[Key, int], seed: int
                 values = rng.uniform(*bounds, shape)
             else:
                 values = values * rng.uniform(0.5, 1.0, shape)
+        elif array.value.dtype.kind in "iu":
+            ends = array.value.min(), array.value.max()
+            values = rng.integers(*ends, shape, array.value.dtype, endpoint=True)
         return Array(array.dtype, rounded(values, array.dtype))
 
     return with_tensors(call, each)
