@@ -7,6 +7,15 @@ not, float64 says who is right: where torch overflows and float64 does not, torc
 may well be better; where float64 is itself beyond the format, either may round to infinity. What is
 smaller than the smallest normal number counts as zero, since JAX flushes it.
 
+Where the input itself holds NaN or infinities, a port that makes NaN of what torch keeps finite is
+wrong: it multiplies by a mask instead of selecting, or sums what torch leaves out. The other way round
+is told in a note: the guards around a kink that idiomatic JAX needs, `where(x > 0, ...)`, turn NaN
+into a number. Whether inf - inf or 0 * inf comes up on the way to an infinity is the kernel's affair.
+
+Where the inputs were cast to half precision, as the caller never did, a port that gives single
+precision (`jnp.zeros(n)` for `x.new_zeros(n)`) is told in a note; one that gives half where torch
+takes care to compute in single is wrong where that costs digits.
+
 Values are judged against
 what float64 says rather than by a tolerance, because a fixed tolerance either flags honest rounding
 or misses bugs of small scale:
@@ -92,7 +101,7 @@ def compare(
     kinks: Kinks | None = None,
     terms: int = 1,
     guarded: bool = False,
-    widened: bool = False,
+    halved: bool = False,
 ) -> Comparison:
     """Compare a result of torch with the port's: nested values with `Array` leaves.
 
@@ -103,11 +112,15 @@ def compare(
         kinks: where a gradient is compared whose outputs are equal.
         terms: of how many terms a value may be the sum. Rounding in a sum of n terms grows as the
             root of n, while that of the inputs, which `sensitivity` shows, averages out.
-        guarded: whether a number in place of torch's NaN is told in a note only.
-        widened: whether single precision in place of torch's half is told in a note only.
+        guarded: whether the input holds NaN or infinities. A number in place of torch's NaN is then
+            told in a note only, and NaN is as good as infinity.
+        halved: whether the inputs were cast to half precision. Single precision in place of half is
+            then told in a note only, and half in place of single where it costs no digits.
     """
     comparison = Comparison()
-    _Judge(where, case, sensitivity, kinks, terms, guarded, widened, comparison).walk(torch, port, reference, (), "")
+    _Judge(where, case, sensitivity, kinks, terms, guarded, halved, comparison).walk(
+        torch, port, reference, (), ""
+    )
     return comparison
 
 
@@ -119,7 +132,7 @@ class _Judge:
     kinks: Kinks | None
     terms: int
     guarded: bool
-    widened: bool
+    halved: bool
     found: Comparison
 
     def walk(
@@ -190,9 +203,19 @@ class _Judge:
             else:
                 self._note(f"{self.where}{path}: {what} (JAX's default without x64).")
             return True
-        if self.widened and torch.dtype in _HALVES and port.dtype == "float32":
-            self._note(f"{self.where}{path} ({self.case}): {what}.")
-            return True
+        if (
+            self.halved
+            and {torch.dtype, port.dtype} & _HALVES
+            and "float32"
+            in (
+                torch.dtype,
+                port.dtype,
+            )
+        ):
+            exact = np.array_equal(torch.value, port.value.astype(torch.value.dtype))
+            if port.dtype == "float32" or exact:
+                self._note(f"{self.where}{path} ({self.case}): {what}.")
+                return True
         if {torch.dtype, port.dtype} & _PYTHON and _family(torch.dtype) == _family(port.dtype):
             self._note(f"{self.where}{path}: {what}.")
             return True
@@ -238,10 +261,11 @@ class _Judge:
         odd = ~(np.isfinite(torch) & np.isfinite(port))
         if odd.any():
             same = (torch == port) | (np.isnan(torch) & np.isnan(port))
-            hidden = np.isnan(torch) & ~np.isnan(port)
-            if self.guarded and (hidden & ~same).any():
-                self._note(f"{self.where}{path} ({self.case}): {_GUARDED}")
-                same |= hidden
+            if self.guarded:
+                hidden = np.isnan(torch) & ~np.isnan(port)
+                if hidden.any():
+                    self._note(f"{self.where}{path} ({self.case}): {_GUARDED}")
+                same |= hidden | (np.isinf(torch) & np.isnan(port))
             if reference is not None and not same[odd].all():
                 excused = odd & ~same & _overflown(torch, port, reference, eps, huge)
                 if excused.any():

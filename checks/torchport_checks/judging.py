@@ -136,7 +136,7 @@ class _Judging:
             case=label,
             sensitivity=lambda: self._sensitivity("output"),
             guarded=self.case.draw in ("nan", "inf"),
-            widened=self.case.draw in HALVES,
+            halved=self.case.draw in HALVES,
         )
         buffers: dict[str, Array] = theirs["buffers"]
         doubled: dict[str, Array] = self.reference.get("buffers") or {}
