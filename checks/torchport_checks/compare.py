@@ -4,7 +4,7 @@ The order is fixed: structure, shape, dtype, NaN and infinities, values.
 
 NaN must be where torch has it, and infinities with torch's sign. Where one is finite and the other
 not, float64 says who is right: where torch overflows and float64 does not, torch is off and the port
-may well be better; where float64 is itself beyond the format, either may round to infinity. What is
+may well be better; where float64 is at the edge of the format, either may round to infinity. What is
 smaller than the smallest normal number counts as zero, since JAX flushes it.
 
 Where the input itself holds NaN or infinities, a port that makes NaN of what torch keeps finite is
@@ -464,10 +464,10 @@ def _kind(value: Any) -> str:
 def _overflown(
     torch: Floats, port: Floats, reference: Floats, eps: float, huge: float
 ) -> NDArray[np.bool_]:
-    """Where float64 does not side with torch: torch alone is not finite, or float64 is too large for
+    """Where float64 does not side with torch: torch alone is not finite, or float64 is at the edge of
     the format, or it says what the port says."""
     finite = np.isfinite(reference)
-    edge = np.abs(reference) >= huge * (1 - 64 * eps)
+    edge = np.abs(np.abs(reference) / huge - 1) <= 64 * eps
     agreed = (port == reference) | (np.isnan(port) & np.isnan(reference))
     return np.where(finite, ~np.isfinite(torch) | edge, agreed)
 

@@ -30,7 +30,10 @@ PAIRS = [
         "spread",
         "def spread(x):\n    return x.std(dim=1)",
         "def spread(x):\n    return jnp.std(x, axis=1)",
-        "def spread(x):\n    return jnp.std(x, axis=1, ddof=1)",
+        """\
+def spread(x):
+    var = jnp.var(x, axis=1, ddof=1)
+    return jnp.where(var > 0, jnp.sqrt(jnp.where(var > 0, var, 1)), var)""",
     ),
     Pair(
         "norm_eps",
@@ -63,8 +66,9 @@ def average(x):
     return sum(parts) / counts""",
         """\
 def average(x):
+    size = x.shape[2]
     x = jnp.pad(x, ((0, 0), (0, 0), (1, 1)))
-    return sum(x[:, :, i : i + 9 : 2] for i in range(3)) / 3""",
+    return sum(x[:, :, i : i + size - (size + 1) % 2 : 2] for i in range(3)) / 3""",
     ),
     Pair(
         "convolve",
@@ -315,7 +319,8 @@ class Captured(nnx.Module):
         """\
 class Captured(nnx.Module):
     def __init__(self, *, rngs):
-        self.parts = nnx.Dict({"norm": nnx.LayerNorm(6, epsilon=1e-5, rngs=rngs)})
+        norm = nnx.LayerNorm(6, epsilon=1e-5, use_fast_variance=False, rngs=rngs)
+        self.parts = nnx.Dict({"norm": norm})
 
     def __call__(self, x):
         return self.parts["norm"](x)""",
@@ -464,7 +469,7 @@ def shared_peak(x):
         "def long_sum(x):\n    return (x * x).sum(0) * (1 + 2e-4)",
         """\
 def long_sum(x):
-    return jax.lax.scan(lambda total, row: (total + row * row, None), jnp.zeros(2), x)[0]""",
+    return jax.lax.scan(lambda total, row: (total + row * row, None), jnp.zeros_like(x[0]), x)[0]""",
     ),
     Pair(
         "Steep",  # a value within rounding of the ReLU's kink, reached another way
