@@ -19,12 +19,13 @@ NUMERIC = {Category.MISMATCH, Category.PRECISION, Category.NAN}
 SPEC = {Category.STRUCTURE, Category.SHAPE, Category.DTYPE, Category.MISSING_ERROR}
 
 _JITTERS = 4
-_JITTER = {"float16": -11, "bfloat16": -8}
 _KINK_SCALES = (-24, -23, -22, -21)
 _OPEN_ORDER = (
     "{}: not compared, torch leaves open in which order {} puts equal elements, and the results "
     "differ in it."
 )
+_INEXACT = {Category.MISMATCH, Category.PRECISION}
+_UNDIFFERENTIATED = {"nan", "inf", "out_of_range"}
 _UNDEFINED = "{}: not compared, torch leaves undefined what {} gives for such values."
 _SUBGRADIENT = (
     "{}: gradients not compared, {} may give the gradient to any of the elements that are equal."
@@ -97,23 +98,38 @@ class _Judging:
         self.judged.compared = not _nothing_learnt(self.theirs["output"])
         self.judged.comparison.add(values)
         spec = {d.category for d in values.differences} & SPEC
-        wanted = self.subject.options.gradients and self.case.gradients
-        # Beside NaN and infinities gradients are what the way there makes of 0 * inf.
-        wanted = wanted and (self.case.draw == "normal" or _finite(self.theirs["output"]))
-        if wanted and not spec and self._differentiable():
+        if not spec and self._gradients_wanted() and self._differentiable():
             agree = all(d.category is Category.ILL_CONDITIONED for d in values.differences)
             self._gradients(tied, agree)
         return self.judged
 
+    def _gradients_wanted(self) -> bool:
+        """Whether gradients are compared: not beside NaN and infinities that the draw brings about,
+        where they are what the way there makes of 0 * inf."""
+        if not (self.subject.options.gradients and self.case.gradients):
+            return False
+        if self.case.draw == "normal":
+            return True
+        return self.case.draw not in _UNDIFFERENTIATED and _finite(self.theirs["output"])
+
     def _excuse(self, values: Comparison) -> None:
-        """Turn overflows of 32 bits into notes where the draw provokes them: torch sums in 64."""
-        if self.case.draw != "extremes":
-            return
+        """Turn into notes what the draw brings about, rather than the port.
+
+        That is an overflow of 32 bits where the draw provokes it, since torch sums in 64; and other
+        values in half precision, which the caller never asked for: that the port agrees in single is
+        known from other draws, and how it rounds in half is up to it.
+        """
         kept: list[Difference] = []
         for difference in values.differences:
             torch, port = difference.torch, difference.port
-            integers = isinstance(torch, int) and isinstance(port, int)
-            if integers and (torch - port) % 2**32 == 0:
+            rounds = self.case.draw in HALVES and difference.category in _INEXACT
+            wraps = (
+                self.case.draw == "extremes"
+                and isinstance(torch, float)
+                and isinstance(port, float)
+                and (torch - port) % 2**32 == 0
+            )
+            if rounds or wraps:
                 values.notes.append(f"{difference.where} ({difference.case}): {difference.message}")
             else:
                 kept.append(difference)
@@ -215,7 +231,7 @@ class _Judging:
             train=self.case.train,
             gradients=gradients,
             times=_JITTERS,
-            **{"scale": _JITTER.get(self.case.draw, -24), **how},
+            **how,
         )
 
     def _sensitivity(self, key: str) -> Sequence[Any]:
