@@ -215,6 +215,8 @@ def _judge(
         if base and (nothing := _nothing(theirs)):
             result.fail("not_run", Category.NOTHING, nothing)
             return compared, random
+        if case.draw == "out_of_range" and case.call.bounds:
+            continue  # beyond what the comment says of the inputs: only errors are compared
         if ours["error"] is not None:
             error = RemoteError(ours["error"])
             message = f"The port raises{at_line(error.line)} ({case.label}): {error}"
@@ -232,8 +234,6 @@ def _judge(
                 _shapes_only(result, theirs, ours)
                 return compared, random
             continue
-        if case.draw == "out_of_range" and case.call.bounds:
-            continue  # beyond what the comment says of the inputs: only errors are compared
         judged = judge(subject, case, theirs, ours)
         result.comparison.add(judged.comparison)
         result.gradients = result.gradients.joined(judged.gradients)

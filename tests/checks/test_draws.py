@@ -221,6 +221,19 @@ NOTED = [
         "out_of_range: the original raises (IndexError",
     ),
     (
+        "written twice",
+        "# torchport: check(x=f32[100], ids=i64[4] in [1, 99], y=f32[4])\n"
+        "def windows(x, ids, y):\n    return x.scatter(0, ids, y)",
+        "def windows(x, ids, y):\n    return x.at[ids[::-1]].set(y[::-1])",
+        "eval, duplicates: not compared, torch leaves undefined what scatter gives",
+    ),
+    (
+        "cast beyond the ends",
+        "def windows(x):\n    return (x * 10).to(torch.int8)",
+        "def windows(x):\n    return jnp.trunc(x * 10).astype(jnp.int8)",
+        "eval, large: not compared, torch leaves undefined what to gives",
+    ),
+    (
         "32 bits",
         "# torchport: check(x=i32[5])\ndef windows(x):\n    return x.sum()",
         "def windows(x):\n    return x.sum()",

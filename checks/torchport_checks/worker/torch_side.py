@@ -93,13 +93,11 @@ class _Doubling(TorchFunctionMode):
 _UNORDERED = {"topk", "sort", "argsort", "kthvalue", "median", "nanmedian"}
 # What hands the gradient to one of the equal elements, where JAX shares it among them.
 _PICKING = {"max", "min", "median", "nanmedian"}
-
-
 # What overwrites: which value stays is not defined where an element is written twice.
 _OVERWRITING = {
     "scatter", "scatter_", "index_copy", "index_copy_", "index_put", "index_put_", "__setitem__",
 }  # fmt: skip
-
+# What makes integers of floats: of those that do not fit, whatever the machine makes.
 _CASTING = {"to", "type", "type_as", "long", "int", "short", "char", "byte"}
 
 
@@ -122,20 +120,27 @@ class _Watching(TorchFunctionMode):
         if name in _PICKING and reduces:
             self.picking.add(name)
         result = func(*args, **kwargs)
-        if (name in _OVERWRITING and _repeats(args, kwargs)) or (
+        if (name in _OVERWRITING and _repeats(name, args, kwargs)) or (
             name in _CASTING and _overflows(args, result)
         ):
             self.undefined.add(name.strip("_"))
         return result
 
 
-def _repeats(args: Any, kwargs: Any) -> bool:
-    """Whether integers among the arguments of a function that overwrites come more than once."""
+def _repeats(name: str, args: Any, kwargs: Any) -> bool:
+    """Whether a function that overwrites is told to write other values to one place twice."""
     if kwargs.get("reduce") is not None or kwargs.get("accumulate"):
         return False
-    given = [*args[1:3], kwargs.get("index"), kwargs.get("indices")]
-    indices = [leaf for _, leaf in leaves(given) if isinstance(leaf, torch.Tensor)]
-    return any(i.unique().numel() < i.numel() for i in indices if _is_integer(i))
+    given = [leaf for _, leaf in leaves([args[1:], kwargs])]
+    tensors = [leaf for leaf in given if isinstance(leaf, torch.Tensor)]
+    indices = [tensor for tensor in tensors if _is_integer(tensor)]
+    if not indices or not any(tensor.is_floating_point() for tensor in tensors):
+        return False
+    if name.startswith("scatter"):
+        dim = next(leaf for leaf in given if isinstance(leaf, int))
+        return bool((indices[0].sort(dim).values.diff(dim=dim) == 0).any())
+    places = torch.stack([i.reshape(-1) for i in torch.broadcast_tensors(*indices)])
+    return places.unique(dim=1).shape[1] < places.shape[1]
 
 
 def _overflows(args: Any, result: Any) -> bool:
