@@ -200,6 +200,14 @@ def test_a_size_that_the_original_refuses_must_be_refused(full: Checker, tmp_pat
     assert verdict.category is Category.MISSING_ERROR, verdict.message
 
 
+def test_far_from_zero_gradients_must_be_finite(full: Checker, tmp_path: Path) -> None:
+    source = "def rectified(x):\n    return F.softplus(x)\n"
+    port = "def rectified(x):\n    return jnp.where(x > 20, x, jnp.log1p(jnp.exp(x)))\n"
+    full.options = full.options.model_copy(update={"draws": ("normal", "large")})
+    verdict = full.check(*write_pair(tmp_path, source, port)).of("rectified")
+    assert (verdict.category, verdict.differences[0].where) == (Category.NAN, "gradient of x")
+
+
 NOTED = [
     (  # no port can follow: its arrays have no strides
         "strides",
