@@ -102,6 +102,7 @@ def compare(
     terms: int = 1,
     guarded: bool = False,
     halved: bool = False,
+    floor: float = 0.0,
 ) -> Comparison:
     """Compare a result of torch with the port's: nested values with `Array` leaves.
 
@@ -116,9 +117,10 @@ def compare(
             told in a note only, and NaN is as good as infinity.
         halved: whether the inputs were cast to half precision. Single precision in place of half is
             then told in a note only, and half in place of single where it costs no digits.
+        floor: the error that rounding of intermediate values leaves, however small the result.
     """
     comparison = Comparison()
-    _Judge(where, case, sensitivity, kinks, terms, guarded, halved, comparison).walk(
+    _Judge(where, case, sensitivity, kinks, terms, guarded, halved, floor, comparison).walk(
         torch, port, reference, (), ""
     )
     return comparison
@@ -133,6 +135,7 @@ class _Judge:
     terms: int
     guarded: bool
     halved: bool
+    floor: float
     found: Comparison
 
     def walk(
@@ -292,7 +295,7 @@ class _Judge:
         self.found.largest = self.found.largest.widened(
             Errors(abs=float(distance.max()), rel=_relative(distance, torch), ulp=float(ulps.max()))
         )
-        wrong = (ulps > ULPS) & (distance > tiny)
+        wrong = (ulps > ULPS) & (distance > max(tiny, self.floor))
         if not wrong.any():
             return
         if reference is not None and not np.isfinite(reference).all():

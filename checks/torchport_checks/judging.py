@@ -28,6 +28,10 @@ _INEXACT = {Category.MISMATCH, Category.PRECISION}
 # Far from zero a gradient is the small difference of large numbers, and rounding in either framework
 # is most of it: there it must be finite and of the right form, its values are compared elsewhere.
 _FAR = {"large", "offset"}
+# Near zero it may vanish, and what is left is the rounding of what led there, which is as large as the
+# cotangents: of the order of 1.
+_NEAR = {"small", "zeros"}
+_RESIDUE = 4 * 2.0**-23
 _BROKEN = SPEC | {Category.NAN}
 _UNDIFFERENTIATED = {"nan", "inf", "out_of_range"}
 _UNDEFINED = "{}: not compared, torch leaves undefined what {} gives for such values."
@@ -212,6 +216,7 @@ class _Judging:
                     ],
                     kinks=kinks and functools.partial(kinks, key, name),
                     terms=terms if kinks else 1,
+                    floor=_RESIDUE if self.case.draw in _NEAR else 0.0,
                 )
                 if self.case.draw in _FAR:
                     found.differences = [d for d in found.differences if d.category in _BROKEN]

@@ -149,6 +149,12 @@ def test_of_an_input_with_nan(torch: Array, port: Array, expected: Category | No
     assert [difference.category for difference in found] == ([expected] if expected else [])
 
 
+@pytest.mark.parametrize(("port", "expected"), [(1e-8, []), (1e-6, [Category.MISMATCH])])
+def test_what_rounding_leaves_of_nothing(port: float, expected: list[Category]) -> None:
+    found = compare(F([0.0]), F([port]), tensor([0.0], "float64"), floor=4e-7).differences
+    assert [difference.category for difference in found] == expected
+
+
 HALF = tensor([1.0009765625], "float16")
 HALVED = [
     ("single for half", HALF, F([1.001]), None),
