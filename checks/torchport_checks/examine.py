@@ -11,14 +11,15 @@ import numpy as np
 
 from torchport_checks.behaviour import initial_values, sample, train
 from torchport_checks.compare import Comparison, compare
-from torchport_checks.draws import Case, redraw
-from torchport_checks.judging import SPEC, finite, judge
+from torchport_checks.draws import HALVES, SHAPES, Case, redraw
+from torchport_checks.judging import NUMERIC, SPEC, judge
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
 from torchport_checks.locate import locate
 from torchport_checks.pair import Lanes, Pair
 from torchport_checks.replay import Replays
 from torchport_checks.search import search
 from torchport_checks.shrink import shrink_first
+from torchport_checks.sizes import resizings
 from torchport_checks.subject import (
     Definition,
     Form,
@@ -140,6 +141,8 @@ def _examine(result: _Result, pair: Pair, replays: Replays | None) -> None:
     compared, random = _judge(result, subject, port, cases, expected, actual)
     if result.ended:
         return
+    if "strided" in options.draws and not subject.error and not random:
+        _examine_strides(result, subject, cases[0], expected[0])
     result.variants.append(variant_of(port, form, _wrong(result.comparison.differences)))
     few = [n for n, case in enumerate(cases) if n == 0 or case.train]
     known = {(v.device, v.form) for v in result.variants}
@@ -237,10 +240,26 @@ def _search(result: _Result, subject: Subject, port: Lane, form: Form, pair: Pai
 def plan(subject: Subject) -> list[Case]:
     """The cases to run: each draw in eval mode, then train mode where it is worth it."""
     options = subject.options
-    draws = options.draws[:1] if subject.error or subject.large else options.draws
-    cases = [Case(draw, redraw(draw, subject.call, options.seed)) for draw in draws]
-    if options.train and subject.trains and not subject.error:
-        cases.append(Case(cases[0].draw, cases[0].call, train=True))
+    call, seed = subject.call, options.seed
+    base = Case(options.draws[0], redraw(options.draws[0], call, seed))
+    if subject.error:
+        return [base]
+    train = options.train and subject.trains
+    cases = [base]
+    if not subject.large:
+        draws = options.draws[1:]
+        shapes = [draw for draw in draws if draw in SHAPES]
+        resized = resizings(call, subject.accepts, seed, shapes) if shapes else {}
+        for draw in draws:
+            drawn = resized.get(draw, call) if draw in SHAPES else redraw(draw, call, seed)
+            if draw == "second" and subject.definition.kind == "module":
+                cases.append(Case(draw, call, train=train))
+            elif draw in HALVES and subject.definition.kind == "module":
+                cases.append(Case(draw, drawn, cast=draw))
+            elif drawn is not call:  # never so for `strided`, which is torch's alone
+                cases.append(Case(draw, drawn))
+    if train:
+        cases.append(Case(base.draw, base.call, train=True))
     return cases
 
 
@@ -254,26 +273,35 @@ def _judge(
 ) -> tuple[list[str], bool]:
     """Judge each case; the labels of those that were compared, and whether any was random."""
     compared: list[str] = []
+    raising: list[str] = []
     random = False
     for number, (case, theirs, ours) in enumerate(zip(cases, expected, actual, strict=True)):
         base = number == 0
         if theirs["error"] is not None:
             if base and not _error_parity(result, theirs, ours):
                 return compared, random
-            if base:
+            if base or _refused(result, case, theirs, ours):
                 compared.append(case.label)
+            elif case.draw == "out_of_range" and ours["error"] is None:
+                error = f"{RemoteError(theirs['error'])}".splitlines()[0]
+                result.note(f"{case.label}: the original raises ({error}), the port does not.")
             else:
-                result.note(f"{case.label}: not compared, the original raises.")
+                raising.append(case.label)
             continue
         if base and (nothing := _nothing(theirs)):
             result.fail("not_run", Category.NOTHING, nothing)
             return compared, random
-        if not base and not finite(theirs["output"]):
-            result.note(f"{case.label}: not compared, the original is not finite.")
-            continue
+        if case.draw == "out_of_range" and case.call.bounds:
+            continue  # beyond what the comment says of the inputs: only errors are compared
         if ours["error"] is not None:
             error = RemoteError(ours["error"])
             message = f"The port raises{at_line(error.line)} ({case.label}): {error}"
+            if case.cast is not None or case.draw == "empty":
+                # Loud, and not the port's to know: how its weights are cast, what -1 is of nothing.
+                result.note(message.splitlines()[0])
+                continue
+            if _wrong(result.comparison.differences):
+                break  # what was found so far shows with plainer inputs
             result.fail("diverged", Category.PORT_ERROR, message, error.traceback)
             return compared, random
         if theirs["random"]:
@@ -284,7 +312,8 @@ def _judge(
             continue
         judged = judge(subject, case, theirs, ours)
         result.comparison.add(judged.comparison)
-        if judged.wrong and result.failing is None:
+        traceable = case.cast is None and case.draw not in (*HALVES, "second")
+        if judged.wrong and traceable and result.failing is None:
             wrong = [
                 d
                 for d in judged.comparison.differences
@@ -294,7 +323,24 @@ def _judge(
         result.gradients = result.gradients.joined(judged.gradients)
         if judged.compared:
             compared.append(case.label)
+    if raising:
+        result.note(f"Not compared, the original raises: {'; '.join(raising)}.")
     return compared, random
+
+
+def _refused(result: _Result, case: Case, theirs: Outcome, ours: Outcome) -> bool:
+    """Whether the original means to raise in a draw; that the port does not is a difference."""
+    if not theirs["error"]["deliberate"]:
+        return False
+    if ours["error"] is None:
+        error = RemoteError(theirs["error"])
+        message = f"The original raises{at_line(error.line)} ({error}); the port does not."
+        result.comparison.differences.append(
+            Difference(
+                category=Category.MISSING_ERROR, where="error", case=case.label, message=message
+            )
+        )
+    return True
 
 
 def _examine_variant(
@@ -345,6 +391,23 @@ def _examine_device(
         result.note(
             f"torch on {lane.device} differs from torch on {subject.torch.device}, whatever the "
             f"port does: {difference.where}: {difference.message}"
+        )
+
+
+def _examine_strides(result: _Result, subject: Subject, case: Case, expected: Outcome) -> None:
+    """Run the original on views that are not contiguous: where that changes what it gives, no port
+    can follow, since the arrays of JAX and MLX have no strides."""
+    strided = Case("strided", case.call)
+    (outcome,) = subject.submit_source([strided], gradients=False).result()
+    if expected["error"] is not None or outcome["error"] is not None:
+        return  # `view` refuses some views: the port has nothing to be wrong about
+    if any(
+        d.category in NUMERIC
+        for d in judge(subject, strided, expected, outcome).comparison.differences
+    ):
+        result.note(
+            "What the original gives depends on the strides of its tensors, which a port does not "
+            "have: it was compared on contiguous ones."
         )
 
 

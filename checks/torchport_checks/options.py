@@ -58,8 +58,11 @@ class CheckOptions(BaseModel):
 
     def thorough(self) -> CheckOptions:
         """The same with all that a full check runs; the defaults are what the editor runs on save."""
+        from torchport_checks.draws import FULL
+
         return self.model_copy(
             update={
+                "draws": FULL,
                 "forms": ("compiled", "eager"),
                 "behaviour": True,
                 "locate": True,

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from torchport_checks.draws import Case
 from torchport_checks.lanes import Lane, RemoteError
 from torchport_checks.options import CheckOptions
+from torchport_checks.sizes import Answer
 from torchport_checks.spec import Spec, SpecError
 from torchport_checks.verdicts import Category, Inputs, InputUsed, Status
 from torchport_checks.worker.inputs import Call
@@ -116,6 +117,20 @@ class Subject:
             seed=self.options.seed,
         )
 
+    def accepts(self, calls: Sequence[Call]) -> list[Answer]:
+        """Whether the original runs with each call, fails, or refuses it.
+
+        Raises:
+            LaneFailure: the torch lane does not answer.
+        """
+        if not calls:
+            return []
+        return self.torch.request(
+            "accepts",
+            timeout=self.options.timeout,
+            calls=[{"args": call.args, "kwargs": call.kwargs} for call in calls],
+        )
+
     def run(
         self, port: Lane, form: Form, cases: Sequence[Case], *, gradients: bool | None = None
     ) -> tuple[list[Outcome], list[Outcome]]:
@@ -207,11 +222,15 @@ class Subject:
 
 def _wire(cases: Sequence[Case]) -> dict[str, Any]:
     """The cases as they travel: each call once, and for each case its mode and its call's number."""
-    calls = list({id(case.call): case for case in cases}.values())
-    numbers = {id(case.call): number for number, case in enumerate(calls)}
+    wires = [case.wire() for case in cases]
+    keys = [
+        tuple(id(v) if k in ("args", "kwargs") else v for k, v in wire.items()) for wire in wires
+    ]
+    calls = dict(zip(keys, wires, strict=True))
+    numbers = {key: number for number, key in enumerate(calls)}
     return {
-        "calls": [case.wire() for case in calls],
-        "cases": [(case.train, numbers[id(case.call)]) for case in cases],
+        "calls": list(calls.values()),
+        "cases": [(case.train, numbers[key]) for case, key in zip(cases, keys, strict=True)],
     }
 
 

@@ -30,7 +30,10 @@ PAIRS = [
         "spread",
         "def spread(x):\n    return x.std(dim=1)",
         "def spread(x):\n    return jnp.std(x, axis=1)",
-        "def spread(x):\n    return jnp.std(x, axis=1, ddof=1)",
+        """\
+def spread(x):
+    var = jnp.var(x, axis=1, ddof=1)
+    return jnp.where(var > 0, jnp.sqrt(jnp.where(var > 0, var, 1)), var)""",
     ),
     Pair(
         "norm_eps",
@@ -63,8 +66,9 @@ def average(x):
     return sum(parts) / counts""",
         """\
 def average(x):
+    size = x.shape[2]
     x = jnp.pad(x, ((0, 0), (0, 0), (1, 1)))
-    return sum(x[:, :, i : i + 9 : 2] for i in range(3)) / 3""",
+    return sum(x[:, :, i : i + size - (size + 1) % 2 : 2] for i in range(3)) / 3""",
     ),
     Pair(
         "convolve",
@@ -315,7 +319,8 @@ class Captured(nnx.Module):
         """\
 class Captured(nnx.Module):
     def __init__(self, *, rngs):
-        self.parts = nnx.Dict({"norm": nnx.LayerNorm(6, epsilon=1e-5, rngs=rngs)})
+        norm = nnx.LayerNorm(6, epsilon=1e-5, use_fast_variance=False, rngs=rngs)
+        self.parts = nnx.Dict({"norm": norm})
 
     def __call__(self, x):
         return self.parts["norm"](x)""",
@@ -464,7 +469,7 @@ def shared_peak(x):
         "def long_sum(x):\n    return (x * x).sum(0) * (1 + 2e-4)",
         """\
 def long_sum(x):
-    return jax.lax.scan(lambda total, row: (total + row * row, None), jnp.zeros(2), x)[0]""",
+    return jax.lax.scan(lambda total, row: (total + row * row, None), jnp.zeros_like(x[0]), x)[0]""",
     ),
     Pair(
         "Steep",  # a value within rounding of the ReLU's kink, reached another way
@@ -498,3 +503,171 @@ class Steep(nnx.Module):
         where="gradient of x",
     ),
 ]
+
+
+DRAWN = {  # by draw: the pair whose wrong port that draw catches, and no other
+    "small": Pair(
+        "grown",
+        "def grown(x):\n    return torch.expm1(x)",
+        "def grown(x):\n    return jnp.exp(x) - 1",
+        "def grown(x):\n    return jnp.expm1(x)",
+        Category.PRECISION,
+    ),
+    "large": Pair(
+        "log_gate",
+        "def log_gate(x):\n    return F.logsigmoid(x)",
+        "def log_gate(x):\n    return jnp.log(jax.nn.sigmoid(x))",
+        "def log_gate(x):\n    return jax.nn.log_sigmoid(x)",
+        Category.NAN,
+    ),
+    "offset": Pair(
+        "variance",
+        "def variance(x):\n    return x.var(-1, unbiased=False)",
+        "def variance(x):\n    return jnp.mean(x * x, axis=-1) - jnp.mean(x, axis=-1) ** 2",
+        "def variance(x):\n    return jnp.var(x, axis=-1)",
+    ),
+    "zeros": Pair(
+        "direction",
+        "def direction(x):\n    return F.normalize(x, dim=-1)",
+        "def direction(x):\n    return x / jnp.linalg.norm(x, axis=-1, keepdims=True)",
+        """\
+def direction(x):
+    squares = jnp.sum(x * x, axis=-1, keepdims=True)
+    norm = jnp.sqrt(jnp.where(squares > 0, squares, 1.0))
+    return x / jnp.where(squares > 0, jnp.maximum(norm, 1e-12), 1e-12)""",
+        Category.NAN,
+    ),
+    "nan": Pair(
+        "known_total",
+        "def known_total(x):\n    return torch.nansum(x, -1)",
+        "def known_total(x):\n    return jnp.sum(x, axis=-1)",
+        "def known_total(x):\n    return jnp.nansum(x, axis=-1)",
+        Category.NAN,
+    ),
+    "inf": Pair(
+        "limited",
+        "def limited(x):\n    return torch.nan_to_num(x, posinf=1.0, neginf=-1.0)",
+        "def limited(x):\n    return jnp.nan_to_num(x)",
+        "def limited(x):\n    return jnp.nan_to_num(x, posinf=1.0, neginf=-1.0)",
+    ),
+    "extremes": Pair(
+        "brightened",
+        """\
+# torchport: check(x=u8[6])
+def brightened(x):
+    return (x.to(torch.int16) + 200).to(torch.uint8)""",
+        """\
+def brightened(x):
+    return jnp.clip(x.astype(jnp.int16) + 200, 0, 255).astype(jnp.uint8)""",
+        """\
+def brightened(x):
+    return ((x.astype(jnp.int16) + 200) & 255).astype(jnp.uint8)""",
+    ),
+    "negative": Pair(
+        "remaining",
+        "# torchport: check(x=i64[6])\ndef remaining(x):\n    return torch.fmod(x, 3)",
+        "def remaining(x):\n    return x % 3",
+        "def remaining(x):\n    return jnp.fmod(x, 3)",
+    ),
+    "duplicates": Pair(
+        "gathered",
+        """\
+# torchport: check(x=f32[100, 2], ids=i64[3] in [1, 99], y=f32[3, 2])
+def gathered(x, ids, y):
+    return x.index_add(0, ids, y)""",
+        "def gathered(x, ids, y):\n    return x.at[ids].set(x[ids] + y)",
+        "def gathered(x, ids, y):\n    return x.at[ids].add(y)",
+    ),
+    "out_of_range": Pair(
+        "one_of_ten",
+        """\
+# torchport: check(ids=i64[6] in [0, 9])
+def one_of_ten(ids):
+    if ids.max() > 9:
+        raise ValueError("ids must be below 10")
+    return F.one_hot(ids, 10)""",
+        "def one_of_ten(ids):\n    return jax.nn.one_hot(ids, 10, dtype=jnp.int32)",
+        """\
+def one_of_ten(ids):
+    if ids.max() > 9:
+        raise ValueError("ids must be below 10")
+    return jax.nn.one_hot(ids, 10, dtype=jnp.int32)""",
+        Category.MISSING_ERROR,
+        "error",
+    ),
+    "masked": Pair(
+        "attended",
+        """\
+# torchport: check(scores=f32[4, 8], mask=bool[4, 8])
+def attended(scores, mask):
+    return scores.masked_fill(~mask, float("-inf")).softmax(-1)""",
+        "def attended(scores, mask):\n    return jax.nn.softmax(jnp.where(mask, scores, -1e9))",
+        "def attended(scores, mask):\n    return jax.nn.softmax(jnp.where(mask, scores, -jnp.inf))",
+        Category.NAN,
+    ),
+    "single": Pair(
+        "totals",
+        "def totals(x):\n    return x.sum(1, keepdim=True).squeeze(1)",
+        "def totals(x):\n    return x.sum(1, keepdims=True).squeeze()",
+        "def totals(x):\n    return x.sum(1, keepdims=True).squeeze(1)",
+        Category.SHAPE,
+    ),
+    "empty": Pair(
+        "centre",
+        "def centre(x):\n    return x.sum(0) / max(x.shape[0], 1)",
+        "def centre(x):\n    return x.mean(0)",
+        "def centre(x):\n    return x.sum(0) / max(x.shape[0], 1)",
+        Category.NAN,
+    ),
+    "equal": Pair(
+        "linear",
+        "# torchport: check(x=f32[4, 8], w=f32[5, 8])\ndef linear(x, w):\n    return F.linear(x, w)",
+        "def linear(x, w):\n    return x @ (w if w.shape[0] == x.shape[1] else w.T)",
+        "def linear(x, w):\n    return x @ w.T",
+    ),
+    "distinct": Pair(
+        "numbered",
+        """\
+# torchport: check(x=f32[6, 6])
+def numbered(x):
+    return x * torch.arange(x.shape[1])""",
+        "def numbered(x):\n    return x * jnp.arange(x.shape[0])",
+        "def numbered(x):\n    return x * jnp.arange(x.shape[1])",
+        Category.PORT_ERROR,
+        "",
+    ),
+    "float16": Pair(
+        "running",
+        "def running(x):\n    return x.float().cumsum(-1)",
+        "def running(x):\n    return jnp.cumsum(x, axis=-1)",
+        "def running(x):\n    return jnp.cumsum(x.astype(jnp.float32), axis=-1)",
+        Category.DTYPE,
+    ),
+    "second": Pair(
+        "Counted",
+        """\
+class Counted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        return x / self.calls""",
+        """\
+class Counted(nnx.Module):
+    def __init__(self, *, rngs):
+        self.calls = nnx.Variable(jnp.zeros(()))
+
+    def __call__(self, x):
+        return x / (self.calls[...] + 1)""",
+        """\
+class Counted(nnx.Module):
+    def __init__(self, *, rngs):
+        self.calls = nnx.Variable(jnp.zeros(()))
+
+    def __call__(self, x):
+        self.calls[...] = self.calls[...] + 1
+        return x / self.calls[...]""",
+    ),
+}

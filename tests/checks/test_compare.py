@@ -68,6 +68,14 @@ CASES: list[tuple[str, Any, Any, Any, Category | None]] = [
     ("the sign of infinity", F([INF]), F([-INF]), None, Category.NAN),
     ("values beside an infinity are compared", F([INF, 1]), F([INF, 2]),
      tensor([INF, 1], "float64"), Category.MISMATCH),
+    ("torch overflows, float64 does not", F([INF, 1]), F([3e38, 1]), tensor([3e38, 1], "float64"),
+     None),
+    ("the port overflows, float64 does not", F([1e38]), F([INF]), tensor([1e38], "float64"),
+     Category.NAN),
+    ("at the edge of float32", F([3.4028e38]), F([INF]), tensor([3.40283e38], "float64"), None),
+    ("the largest number on purpose", F([3.4028e38]), F([INF]), tensor([1e308], "float64"),
+     Category.NAN),
+    ("both overflow, one is NaN in float64, too", F([INF]), F([NAN]), tensor([NAN], "float64"), None),
     ("complex", tensor([1 + 1j], "complex64"), tensor([1 + 1j], "complex64"), None, None),
     ("a conjugate", tensor([1 + 1j], "complex64"), tensor([1 - 1j], "complex64"),
      tensor([1 + 1j], "complex128"), Category.MISMATCH),
@@ -122,6 +130,48 @@ NOTES = [
 )
 def test_note(torch: Any, port: Any, text: str) -> None:
     assert any(text in note for note in compare(torch, port).notes)
+
+
+GIVEN_NAN = [
+    ("a NaN that torch drops", F([1.0]), F([NAN]), Category.NAN),
+    ("a NaN that the port drops", F([NAN]), F([1.0]), None),
+    ("the sign of infinity", F([INF]), F([-INF]), Category.NAN),
+    ("inf - inf on the way to infinity", F([INF]), F([NAN]), None),
+    ("values beside NaN", F([NAN, 1]), F([NAN, 2]), Category.MISMATCH),
+]
+
+
+@pytest.mark.parametrize(
+    ("torch", "port", "expected"), [g[1:] for g in GIVEN_NAN], ids=[g[0] for g in GIVEN_NAN]
+)
+def test_of_an_input_with_nan(torch: Array, port: Array, expected: Category | None) -> None:
+    found = compare(torch, port, torch, guarded=True).differences
+    assert [difference.category for difference in found] == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(("port", "expected"), [(1e-8, []), (1e-6, [Category.MISMATCH])])
+def test_what_rounding_leaves_of_nothing(port: float, expected: list[Category]) -> None:
+    found = compare(F([0.0]), F([port]), tensor([0.0], "float64"), floor=4e-7).differences
+    assert [difference.category for difference in found] == expected
+
+
+HALF = tensor([1.0009765625], "float16")
+HALVED = [
+    ("single for half", HALF, F([1.001]), None),
+    ("half for single, at a cost", F([1.0004]), tensor([1.0], "float16"), Category.DTYPE),
+    ("half for single, exact", F([1.0]), tensor([1.0], "bfloat16"), None),
+    ("half for the other half", HALF, tensor([1.0], "bfloat16"), Category.DTYPE),
+    ("a wrong value", HALF, F([2.0]), Category.MISMATCH),
+]
+
+
+@pytest.mark.parametrize(
+    ("torch", "port", "expected"), [h[1:] for h in HALVED], ids=[h[0] for h in HALVED]
+)
+def test_of_inputs_cast_to_half(torch: Array, port: Array, expected: Category | None) -> None:
+    reference = tensor(torch.value, "float64")
+    found = compare(torch, port, reference, halved=True).differences
+    assert [difference.category for difference in found] == ([expected] if expected else [])
 
 
 def test_a_difference_says_where_and_what_would_have_passed() -> None:

@@ -121,6 +121,8 @@ class Side:
     ) -> list[dict[str, Any]]:
         """The outcome of each case (train mode, number of the call).
 
+        A call says, beside its arguments, whether gradients are wanted, how often the target is
+        called with them, and what its weights are cast to, as in the torch lane.
         `variant` is "compiled", "eager", or "either": compiled at first, eager where that is quicker
         or where it cannot be traced.
         """
@@ -147,12 +149,14 @@ class Side:
             args, kwargs = calls[number]["args"], calls[number]["kwargs"]
             shapes = [(p, getattr(leaf, "shape", leaf), getattr(leaf, "dtype", None))
                       for p, leaf in leaves([args, kwargs])]  # fmt: skip
-            key = train, gradients, variant, repr(shapes)
+            pull = gradients and calls[number].get("gradients", True)
+            times, cast = calls[number].get("times", 1), calls[number].get("cast")
+            key = train, pull, times, cast, variant, repr(shapes)
             try:
                 runner = self.runners.get(key)
                 if runner is None:
-                    runner = self.runners[key] = _Runner(self, train, variant)
-                outcomes.append(runner.run(args, kwargs, self.parameters, gradients))
+                    runner = self.runners[key] = _Runner(self, train, variant, times, cast)
+                outcomes.append(runner.run(args, kwargs, self.parameters, pull))
             except BaseException as error:
                 outcomes.append({"error": describe(error)})
         return outcomes
@@ -306,9 +310,12 @@ class _Bound(nnx.Module):
 class _Runner:
     """One mode of the target as a pure function of its variables and inputs."""
 
-    def __init__(self, side: Side, train: bool, variant: str) -> None:
+    def __init__(
+        self, side: Side, train: bool, variant: str, times: int = 1, cast: str | None = None
+    ) -> None:
         self.side = side
         self.train = train
+        self.times = times
         self.variant = variant
         self.function: Callable[..., Any] | None = None
         self.compiled: Callable[..., Any] | None = None
@@ -328,6 +335,9 @@ class _Runner:
         self.flat = nnx.to_flat_state(state)
         paths = {id(variable): path for path, variable in nnx.to_flat_state(nnx.state(self.module))}
         self.path_of = {n: paths[id(place.variable)] for n, place in side.places.items()}
+        if cast is not None:
+            held = set(self.path_of.values())
+            self.flat = [(p, _cast(v, cast) if p in held else v) for p, v in self.flat]
         self.names = [name for name in side.weight_names if name in self.path_of]
         self.wanted = {self.path_of[name] for name in self.names}
         self.buffers = [n for n in self.path_of if n not in side.weight_names] if train else []
@@ -392,8 +402,9 @@ class _Runner:
 
         def pure(values: Any, carried: Any, differentiable: Any, fixed: Any) -> Any:
             target, read_buffers = self._bind(values, carried)
-            args, kwargs = template({**differentiable, **fixed})
-            output = target(*args, **kwargs, **extra())
+            for _ in range(self.times):
+                args, kwargs = template({**differentiable, **fixed})
+                output = target(*args, **kwargs, **extra())
             found: list[Any] = []
             self.tree = _slots(output, found)
             self.inexact = [jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in found]
@@ -483,6 +494,11 @@ class _Runner:
         """A parameter, buffer or gradient in torch's layout, as it travels."""
         array = to_array(value)
         return Array(array.dtype, self.side.places[name].to_source(array.value))
+
+
+def _cast(variable: Any, dtype: str) -> Any:
+    value = variable[...]
+    return variable.replace(value.astype(dtype)) if value.dtype == jnp.float32 else variable
 
 
 def to_array(value: Any) -> Array:

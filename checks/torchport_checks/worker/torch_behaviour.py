@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .inputs import Call
 from .loading import describe
 from .moments import CONSTRUCTIONS, collect
 from .protocol import cotangent, leaves
@@ -19,7 +18,7 @@ MOMENTUM = 0.9
 
 
 def steps(
-    side: Side, call: Call, count: int, rate: float, precise: bool, jitter: Any
+    side: Side, call: dict[str, Any], count: int, rate: float, precise: bool, jitter: Any
 ) -> dict[str, Any]:
     """Take `count` steps of gradient descent in train mode, from the weights that the module has.
 
@@ -35,7 +34,13 @@ def steps(
 
 
 def _steps(
-    side: Side, target: Any, call: Call, count: int, rate: float, precise: bool, jitter: Any
+    side: Side,
+    target: Any,
+    call: dict[str, Any],
+    count: int,
+    rate: float,
+    precise: bool,
+    jitter: Any,
 ) -> dict[str, Any]:
     parameters = {n: p for n, p in target.named_parameters() if p.requires_grad}
     velocity = {n: torch.zeros_like(p) for n, p in parameters.items()}
@@ -75,7 +80,7 @@ def objective(output: Any) -> float:
     )
 
 
-def samples(side: Side, call: Call, train: bool, least: int) -> dict[str, Any]:
+def samples(side: Side, call: dict[str, Any], train: bool, least: int) -> dict[str, Any]:
     """The moments of each output over many runs; see `moments.collect`."""
     try:
         with side.borrowed(train, False, dropping=True) as target, torch.no_grad():

@@ -30,6 +30,8 @@ _OPERATORS = {
     "not_": lambda x: not x, "invert": torch.bitwise_not,
 }  # fmt: skip
 _DOUBLE = {torch.float32: torch.float64, torch.complex64: torch.complex128}
+# Arguments in half precision are exact in float64; what the code itself rounds to half stays so.
+_WIDE = _DOUBLE | {torch.float16: torch.float64, torch.bfloat16: torch.float64}
 
 
 def to_wire(value: Any) -> Any:
@@ -98,15 +100,23 @@ class _Doubling(TorchFunctionMode):
 _UNORDERED = {"topk", "sort", "argsort", "kthvalue", "median", "nanmedian"}
 # What hands the gradient to one of the equal elements, where JAX shares it among them.
 _PICKING = {"max", "min", "median", "nanmedian"}
+# What overwrites: which value stays is not defined where an element is written twice.
+_OVERWRITING = {
+    "scatter", "scatter_", "index_copy", "index_copy_", "index_put", "index_put_", "__setitem__",
+}  # fmt: skip
+# What makes integers of floats: of those that do not fit, whatever the machine makes.
+_CASTING = {"to", "type", "type_as", "long", "int", "short", "char", "byte"}
 
 
 class _Watching(TorchFunctionMode):
-    """Notes which functions run that leave something open where elements are equal."""
+    """Notes which functions run that leave something open: where elements are equal, where one is
+    written twice, or where a float does not fit the integer that is made of it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.unordered: set[str] = set()
         self.picking: set[str] = set()
+        self.undefined: set[str] = set()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -116,7 +126,43 @@ class _Watching(TorchFunctionMode):
         reduces = "dim" in kwargs or (len(args) > 1 and not isinstance(args[1], torch.Tensor))
         if name in _PICKING and reduces:
             self.picking.add(name)
-        return func(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if (name in _OVERWRITING and _repeats(name, args, kwargs)) or (
+            name in _CASTING and _overflows(args, result)
+        ):
+            self.undefined.add(name.strip("_"))
+        return result
+
+
+def _repeats(name: str, args: Any, kwargs: Any) -> bool:
+    """Whether a function that overwrites is told to write other values to one place twice."""
+    if kwargs.get("reduce") is not None or kwargs.get("accumulate"):
+        return False
+    given = [leaf for _, leaf in leaves([args[1:], kwargs])]
+    tensors = [leaf for leaf in given if isinstance(leaf, torch.Tensor)]
+    indices = [tensor for tensor in tensors if _is_integer(tensor)]
+    if not indices or not any(tensor.is_floating_point() for tensor in tensors):
+        return False
+    if name.startswith("scatter"):
+        dim = next(leaf for leaf in given if isinstance(leaf, int))
+        return bool((indices[0].sort(dim).values.diff(dim=dim) == 0).any())
+    places = torch.stack([i.reshape(-1) for i in torch.broadcast_tensors(*indices)])
+    return places.unique(dim=1).shape[1] < places.shape[1]
+
+
+def _overflows(args: Any, result: Any) -> bool:
+    """Whether floats were made integers that cannot hold them; of 64 bits the ports have 32."""
+    source = args[0]
+    if not source.is_floating_point() or not source.numel() or not _is_integer(result):
+        return False
+    ends = torch.iinfo(torch.int32 if result.dtype == torch.int64 else result.dtype)
+    low, high = source.min().item(), source.max().item()
+    return not (ends.min <= low and high <= ends.max)  # so for NaN, too
+
+
+def _is_integer(tensor: torch.Tensor) -> bool:
+    dtype = tensor.dtype
+    return not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
 
 
 @contextlib.contextmanager
@@ -640,16 +686,19 @@ class Side:
     ) -> list[dict[str, Any]]:
         """For each case (train mode, number of the call): the outcome, with its reference.
 
+        A call has the arguments (`args`, `kwargs`) and may say how they are used: without
+        `gradients`, so many `times` on one instance (the last one counts), with the weights `cast`
+        to a dtype, with the tensors `strided`, i.e. as views that are not contiguous.
+
         With the form `compiled` the code goes through torch.compile; the reference never does.
         """
         if form == "compiled":
             return self._run_compiled(calls, cases, gradients)
         outcomes = []
         for train, number in cases:
-            call = Call(calls[number]["args"], calls[number]["kwargs"])
-            outcome = self._outcome(call, train, gradients)
+            outcome = self._outcome(calls[number], train, gradients)
             if outcome["error"] is None:
-                outcome["reference"] = self._outcome(call, train, gradients, True)
+                outcome["reference"] = self._outcome(calls[number], train, gradients, True)
             outcomes.append(outcome)
         return outcomes
 
@@ -666,14 +715,23 @@ class Side:
             backend = "inductor" if has_compiler else "aot_eager"
             self.target = torch.compile(plain, backend=backend)
         try:
-            return [
-                self._outcome(Call(calls[n]["args"], calls[n]["kwargs"]), train, gradients)
-                for train, n in cases
-            ]
+            return [self._outcome(calls[n], train, gradients) for train, n in cases]
         finally:
             self.target = plain
             if isinstance(plain, torch.nn.Module):
                 plain._compiled_call_impl = None
+
+    def accepts(self, calls: list[dict[str, Any]]) -> list[str]:
+        """For each call "runs", "raises", or "refuses": by a `raise` or `assert` of its own."""
+        answers = []
+        for call in calls:
+            try:
+                with self.borrowed(False, False):
+                    self._plain_run(Call(**call))
+                answers.append("runs")
+            except BaseException as error:
+                answers.append("refuses" if describe(error)["deliberate"] else "raises")
+        return answers
 
     def jitter(
         self,
@@ -691,7 +749,7 @@ class Side:
         """
         return [
             self._outcome(
-                Call(**call),
+                call,
                 train,
                 gradients,
                 True,
@@ -704,11 +762,16 @@ class Side:
         """The functions in a call that leave something open where elements are equal.
 
         `unordered` are those in whose result equal elements may come in any order, `picking` those
-        whose gradient goes to one of them.
+        whose gradient goes to one of them. `undefined` are those that were given values for which
+        torch does not say what they do.
         """
         with _Watching() as watching:
-            self._outcome(Call(**call), train, False)
-        return {"unordered": sorted(watching.unordered), "picking": sorted(watching.picking)}
+            self._outcome(call, train, False)
+        return {
+            "unordered": sorted(watching.unordered),
+            "picking": sorted(watching.picking),
+            "undefined": sorted(watching.undefined),
+        }
 
     def trace(
         self, call: dict[str, Any], train: bool, precise: bool, cotangents: bool, seconds: float
@@ -716,7 +779,7 @@ class Side:
         """One run, in float32 or float64, with the value or the cotangent of each operation."""
         recorder = trace.Recorder(_KIT, {}, cotangents, seconds)
         with recorder.on(self.loaded):
-            outcome = self._outcome(Call(**call), train, cotangents, precise)
+            outcome = self._outcome(call, train, cotangents, precise)
         return recorder.answer(outcome)
 
     def steps(
@@ -733,12 +796,12 @@ class Side:
         for jitter in jitters:
             context = _precise() if precise else contextlib.nullcontext()
             with context:
-                found.append(torch_behaviour.steps(self, Call(**parts[0]), *parts[1:], jitter))
+                found.append(torch_behaviour.steps(self, *parts, jitter))
         return found
 
     def samples(self, call: dict[str, Any], train: bool, least: int) -> dict[str, Any]:
         """`torch_behaviour.samples`."""
-        return torch_behaviour.samples(self, Call(**call), train, least)
+        return torch_behaviour.samples(self, call, train, least)
 
     def initial(self, name: str, init: Any, least: int) -> dict[str, Any]:
         """`torch_behaviour.initial`."""
@@ -750,7 +813,7 @@ class Side:
 
     def _outcome(
         self,
-        call: Call,
+        call: dict[str, Any],
         train: bool,
         gradients: bool,
         precise: bool = False,
@@ -759,14 +822,14 @@ class Side:
         try:
             with (
                 _precise() if precise else contextlib.nullcontext(),
-                self.borrowed(train, precise) as target,
+                self.borrowed(train, precise, cast=call.get("cast")) as target,
             ):
                 return self.run_once(target, call, train, gradients, precise, jitter)
         except BaseException as error:
             return {"error": describe(error)}
 
     @contextlib.contextmanager
-    def borrowed(self, train: bool, precise: bool, dropping: bool = False):
+    def borrowed(self, train: bool, precise: bool, dropping: bool = False, cast: str | None = None):
         """The target in the given mode and precision, put back afterwards as it was.
 
         Dropout layers drop nothing, unless `dropping`: which units they drop differs between
@@ -788,6 +851,8 @@ class Side:
             for part in parts:
                 if isinstance(part, torch.nn.modules.dropout._DropoutNd) and not dropping:
                     part.eval()
+            if cast is not None:
+                self.target.to(getattr(torch, cast))
             yield self.target.double() if precise else self.target
         finally:
             for part, attributes, parameters, buffers in saved:
@@ -802,7 +867,7 @@ class Side:
     def run_once(
         self,
         target: Any,
-        call: Call,
+        how: dict[str, Any],
         train: bool,
         gradients: bool,
         precise: bool,
@@ -810,6 +875,8 @@ class Side:
         number: int = 0,
     ) -> dict[str, Any]:
         """Call the target; `number` makes another random state of the same seed."""
+        call = Call(how["args"], how["kwargs"])
+        gradients = gradients and how.get("gradients", True)
         sources: dict[str, torch.Tensor] = {}
         passed: dict[str, torch.Tensor] = {}
 
@@ -818,22 +885,27 @@ class Side:
             if not isinstance(value, torch.Tensor):
                 return value
             if precise:
-                value = value.to(_DOUBLE.get(value.dtype, value.dtype))
+                value = value.to(_WIDE.get(value.dtype, value.dtype))
             if jitter is not None and value.is_floating_point():
                 value = jitter(value)
             sources[path] = value
             if value.is_floating_point() or value.is_complex():
                 value.requires_grad_(gradients)
-            passed[path] = value.clone()  # not the leaf itself, which may not be changed in place
+            # Not the leaf itself, which may not be changed in place.
+            passed[path] = _strided(value) if how.get("strided") else value.clone()
             return passed[path]
 
-        args, kwargs = [], {}
-        for position, (name, value) in enumerate(call.named(self.parameters)):
-            built = self._mapped(argument, name, value)
-            if position < len(call.args):
-                args.append(built)
-            else:
-                kwargs[name] = built
+        def arguments() -> tuple[list[Any], dict[str, Any]]:
+            args, kwargs = [], {}
+            for position, (name, value) in enumerate(call.named(self.parameters)):
+                built = self._mapped(argument, name, value)
+                if position < len(call.args):
+                    args.append(built)
+                else:
+                    kwargs[name] = built
+            return args, kwargs
+
+        args, kwargs = arguments()
         versions = {path: tensor._version for path, tensor in passed.items()}
         parameters = {}
         if self.is_module:
@@ -844,23 +916,27 @@ class Side:
                         parameter.copy_(jitter(parameter))
         self._reseed(number)
         state = torch.get_rng_state()
+        for _ in range(how.get("times", 1) - 1):
+            target(*args, **kwargs)
+            args, kwargs = arguments()
+            versions = {path: tensor._version for path, tensor in passed.items()}
         with _gradient_switches() as switches:
             output = target(*args, **kwargs)
         random = not torch.equal(state, torch.get_rng_state())
-        mutated = {
-            path: tensor
-            for path, tensor in passed.items()
-            if tensor._version != versions[path]
-            and not torch.equal(tensor.detach(), sources[path].detach())
-        }
+        written = {path: t for path, t in passed.items() if t._version != versions[path]}
+        mutated = [
+            path
+            for path, tensor in written.items()
+            if not torch.equal(tensor.detach(), sources[path].detach())
+        ]
         tree = _containers(output)
-        if output is None and mutated:
+        if output is None and written:
             # The port cannot change its argument: it must return what torch left there.
-            tree = next(iter(mutated.values())) if len(mutated) == 1 else tuple(mutated.values())
+            tree = next(iter(written.values())) if len(written) == 1 else tuple(written.values())
         outcome = {
             "error": None,
             "output": tree_map(_leaf_to_wire, tree),
-            "mutated": list(mutated),
+            "mutated": mutated,
             "random": random,
             "modules": any(isinstance(v, torch.nn.Module) for _, v in leaves(tree)),
             "buffers": {n: _leaf_to_wire(b) for n, b in target.named_buffers()} if train else {},
@@ -885,6 +961,13 @@ class Side:
                 return {k: self._mapped(function, f"{path}[{k!r}]", v) for k, v in value.items()}
             case _:
                 return self.unwire(value)
+
+
+def _strided(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy of the same values that is not contiguous."""
+    if tensor.ndim < 2:
+        return torch.stack([tensor, tensor], -1)[..., 0]
+    return tensor.transpose(0, -1).clone(memory_format=torch.contiguous_format).transpose(0, -1)
 
 
 def _gradients(tree: Any, inputs: dict, parameters: dict, switches: list[str]) -> dict[str, Any]:
