@@ -22,8 +22,9 @@ Form = Literal["either", "compiled", "eager"]
 
 Outcome = dict[str, Any]
 """What a lane says of one case: `error`, or `output`, `buffers`, `input_gradients` and
-`weight_gradients`; torch's also `reference` (the same in float64), `random`, `mutated`, `modules`
-and `reason` (why there are no gradients)."""
+`weight_gradients`; those of torch and MLX also `mutated` (arguments that were changed in place, by
+path) and `reason` (why there are no gradients); torch's also `reference` (the same in float64),
+`random` and `modules`."""
 
 
 class Unchecked(Exception):

@@ -768,7 +768,7 @@ class Side:
         outcome = {
             "error": None,
             "output": tree_map(_leaf_to_wire, tree),
-            "mutated": list(mutated),
+            "mutated": {path: _leaf_to_wire(tensor) for path, tensor in mutated.items()},
             "random": random,
             "modules": any(isinstance(v, torch.nn.Module) for _, v in leaves(tree)),
             "buffers": {n: _leaf_to_wire(b) for n, b in target.named_buffers()} if train else {},

@@ -168,7 +168,13 @@ def _walk(
             yield (
                 full,
                 Placement(
-                    f"{prefix}{name}", node, name, in_torch.to_target, in_torch.to_source, kept, trains
+                    f"{prefix}{name}",
+                    node,
+                    name,
+                    in_torch.to_target,
+                    in_torch.to_source,
+                    kept,
+                    trains,
                 ),
             )
             continue

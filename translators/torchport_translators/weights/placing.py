@@ -119,9 +119,9 @@ def fit(
     for prefix, why in unplaced.items():
         problems.append(f"not convertible: {prefix.rstrip('.') or 'the module'} {why}")
     for name in arrays:
-        if name not in places and not _is_spare(name, arrays, places):
-            if not name.startswith(tuple(unplaced)):
-                problems.append(f"unused: {name} {arrays[name].shape}")
+        explained = name in places or name.startswith(tuple(unplaced))
+        if not explained and not _is_spare(name, arrays, places):
+            problems.append(f"unused: {name} {arrays[name].shape}")
     if problems:
         count = "1 tensor does" if len(problems) == 1 else f"{len(problems)} tensors do"
         if unplaced:
@@ -151,7 +151,9 @@ def _converts(array: np.ndarray, dtype: str) -> bool:
     given, wanted = _kind(array.dtype.name), _kind(dtype)
     if given == wanted == 1 and array.size:
         bits = int(dtype.lstrip("uint"))
-        low, high = (0, 2**bits - 1) if dtype[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        low, high = (
+            (0, 2**bits - 1) if dtype[0] == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+        )
         return bool(low <= int(array.min()) and int(array.max()) <= high)
     return given <= wanted
 
