@@ -20,7 +20,7 @@ from . import infer
 from .inputs import Call, materialise
 from .inputs import describe as show
 from .loading import Loaded, StageError, describe, signature
-from .protocol import Array, Opaque, Record, cotangent, leaves, tree_map
+from .protocol import Array, Opaque, Record, cotangent, leaves, storage_dtype, tree_map
 
 _LARGE = 20_000_000
 _DOUBLE = {torch.float32: torch.float64, torch.complex64: torch.complex128}
@@ -40,7 +40,8 @@ def _leaf_to_wire(value: Any) -> Any:
         dtype = str(tensor.dtype).removeprefix("torch.")
         if dtype.startswith(("bfloat", "float8")):
             tensor = tensor.float()
-        return Array(dtype, tensor.numpy().copy())
+        # A copy; and of bfloat16 float32, though the reference's `float` gives float64.
+        return Array(dtype, tensor.numpy().astype(storage_dtype(dtype)))
     if isinstance(value, np.ndarray | np.generic):
         return Array(value.dtype.name, np.array(value))
     if isinstance(value, Array):
@@ -89,8 +90,13 @@ class _Doubling(TorchFunctionMode):
 
 # What torch documents no order for among equal elements.
 _UNORDERED = {"topk", "sort", "argsort", "kthvalue", "median", "nanmedian"}
-# What hands the gradient to one of the equal elements, where JAX shares it among them.
-_PICKING = {"max", "min", "median", "nanmedian"}
+# What hands the gradient to one of the equal elements, where JAX and MLX share it among them.
+_PICKING = {"max", "min", "median", "nanmedian"} | {
+    f"{kind}max_pool{axes}d{indices}"
+    for kind in ("", "adaptive_")
+    for axes in (1, 2, 3)
+    for indices in ("", "_with_indices")
+}
 
 
 class _Watching(TorchFunctionMode):
