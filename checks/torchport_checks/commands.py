@@ -381,6 +381,7 @@ def check(
     """Run a port against its original and judge it.
 
     SOURCE is the PyTorch file, PORT its port, however it was made: definitions are matched by name.
+    It is a port to MLX where it imports mlx, else to JAX.
     Both run on the same inputs with the same weights, each in a process of its own; outputs,
     gradients and buffers are compared. The code of both files is run.
 

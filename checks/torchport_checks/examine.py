@@ -136,6 +136,8 @@ def _examine(result: _Result, lanes: Lanes, options: CheckOptions) -> None:
     if port.framework == "jax":
         _note_overflow(result, cases)
     expected, actual = subject.run(port, form, cases)
+    for note in subject.notes:
+        result.note(note)
     if form == "compiled" and (variant := _not_compilable(port, expected, actual)):
         result.variants.append(variant)
         form = "eager"

@@ -66,6 +66,7 @@ class Subject:
         trains: whether train mode is worth a run.
         large: whether one run takes so long that several would teach less than they cost.
         error: what the original raises with inputs that were given to it, as data; or None.
+        notes: what is to be told of the port as it was constructed.
     """
 
     def __init__(self, definition: Definition, torch: Lane, options: CheckOptions) -> None:
@@ -95,6 +96,7 @@ class Subject:
         self.error: dict[str, Any] | None = prepared["error"]
         self.inputs = _inputs_used(prepared, options)
         self._prepared = prepared
+        self.notes: list[str] = []
         self._opened: set[int] = set()
 
     def prepare_source(self, lane: Lane) -> dict[str, Any]:
@@ -174,6 +176,7 @@ class Subject:
                 init=prepared["init"],
                 weights=prepared["weights"],
                 weight_names=prepared["weight_names"],
+                constants=prepared["constants"],
                 weights_module=weights_module(port.framework),
                 parameters=prepared["parameters"],
                 seed=self.options.seed,
@@ -190,6 +193,7 @@ class Subject:
             }[category]
             message = f"{what}{at_line(error.line)}: {error}"
             raise Unchecked("diverged", category, message, error.traceback)
+        self.notes += [note for note in made.get("notes", ()) if note not in self.notes]
 
 
 def _wire(cases: Sequence[Case]) -> dict[str, Any]:

@@ -119,6 +119,35 @@ def test_what_a_call_leaves_in_the_module_is_gone_before_the_next(one: CheckOne)
     assert one(source, port).status == "verified"
 
 
+@pytest.mark.parametrize(
+    ("mask", "status", "told"),
+    [
+        ("self.mask = mx.tril(mx.ones((6, 6)))", "verified", True),
+        ("self.mask = mx.tril(mx.ones((6, 6))); self.freeze()", "verified", False),
+        ("self.mask = mx.triu(mx.ones((6, 6)))", "diverged", True),
+        ("self.other = self.mask = mx.tril(mx.ones((6, 6)))", "diverged", False),
+    ],
+    ids=["trained", "frozen", "another", "one too many"],
+)
+def test_a_constant_that_mlx_would_train_is_told(
+    one: CheckOne, mask: str, status: str, told: bool
+) -> None:
+    source = """
+        # torchport: check(x=f32[4, 6])
+        class f(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.mask = torch.tril(torch.ones(6, 6))
+
+            def forward(self, x):
+                return x @ self.mask
+        """
+    port = source.replace("self.mask = torch.tril(torch.ones(6, 6))", mask)
+    verdict = one(source, port.replace("forward", "__call__"))
+    assert verdict.status == status, verdict.message
+    assert any("MLX trains mask" in note for note in verdict.notes) == told
+
+
 def test_what_mlx_cannot_differentiate_is_told(one: CheckOne) -> None:
     source = "# torchport: check(x=f32[3, 3])\ndef f(x):\n    return torch.linalg.svdvals(x)"
     verdict = one(source, "def f(x):\n    return mx.linalg.svd(x, stream=mx.cpu)[1]")

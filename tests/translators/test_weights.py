@@ -14,6 +14,7 @@ from flax import nnx
 from torch import nn
 
 from torchport_translators import weights
+from torchport_translators.weights import nnx as weights_nnx
 from torchport_translators.weights import transfer_weights
 from torchport_translators.weights.nnx import WeightsError, placements
 
@@ -207,6 +208,17 @@ def test_a_second_name_of_a_tensor_needs_no_place(second, accepted: bool) -> Non
     else:
         with pytest.raises(WeightsError, match=r"unused: head\.weight"):
             transfer_weights(state, module)
+
+
+def test_a_constant_needs_no_tensor_where_the_caller_says_so() -> None:
+    module = Linears(fc=(2, 3))
+    module.mask = nnx.Variable(jnp.ones(2))
+    state = {"fc.weight": np.ones((3, 2), np.float32)}
+
+    with pytest.raises(WeightsError, match=r"missing: mask \(2,\) for mask \(2,\)$"):
+        weights_nnx.transfer_weights(state, module)
+    weights_nnx.transfer_weights(state, module, constants=["mask"])
+    assert module.mask.tolist() == [1, 1]
 
 
 def test_equal_constants_are_not_taken_for_tied() -> None:

@@ -1,4 +1,4 @@
-"""The worker process: `python __main__.py torch|jax DEVICE`, driven over stdin and stdout.
+"""The worker process: `python __main__.py torch|jax|mlx DEVICE`, driven over stdin and stdout.
 
 Started by path, under an interpreter that may have no torchport; so the package around this file is
 loaded under a name of its own, which cannot collide with a module of the user's.

@@ -51,14 +51,15 @@ class Side(PortSide):
         weight_names: list[str],
         weights_module: str,
         parameters: list[str],
+        constants: list[str],
         seed: int,
     ) -> dict[str, Any]:
-        """Construct `name` and give it `weights`.
+        """Construct `name` and give it `weights`; `constants` it may keep as it makes them.
 
         Returns `failed`, the stage that failed or None, and then the `error`.
         """
         self.seed, self.weight_names, self.parameters = seed, weight_names, parameters
-        self.making = (name, init, weights, weights_module)
+        self.making = (name, init, weights, weights_module, constants)
         # Eager JAX compiles each new operation by itself: slow once, and instant afterwards. So a
         # definition is compiled whole at first, and runs eagerly when it comes again, as one does
         # that is being edited; its next checks then compile what is new and nothing else.

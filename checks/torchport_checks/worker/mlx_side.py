@@ -50,16 +50,23 @@ class Side(PortSide):
         weight_names: list[str],
         weights_module: str,
         parameters: list[str],
+        constants: list[str],
         seed: int,
     ) -> dict[str, Any]:
-        """Construct `name` and give it `weights`.
+        """Construct `name` and give it `weights`; `constants` it may keep as it makes them.
 
-        Returns `failed`, the stage that failed or None, and then the `error`.
+        Returns `failed`, the stage that failed or None, and then the `error`; and `notes`.
         """
         self.seed, self.weight_names, self.parameters = seed, weight_names, parameters
         mx.set_default_device(self.device)  # the code may have set another
         mx.random.seed(seed)
-        return self.make(name, init, weights, weights_module)
+        made = self.make(name, init, weights, weights_module, constants)
+        trained = [n for n in constants if n in self.places and self.places[n].trainable]
+        made["notes"] = [
+            f"MLX trains {name}, which is no parameter in torch: freeze it, or begin its name with _."
+            for name in trained
+        ]
+        return made
 
     def run(
         self,

@@ -50,9 +50,14 @@ class PortSide:
         return {"lines": lines, "dependencies": self.loaded.dependencies()}
 
     def make(
-        self, name: str, init: Any, weights: dict[str, Array], weights_module: str
+        self,
+        name: str,
+        init: Any,
+        weights: dict[str, Array],
+        weights_module: str,
+        constants: list[str],
     ) -> dict[str, Any]:
-        """Construct `name` and give it `weights`.
+        """Construct `name` and give it `weights`; `constants` it may keep as it makes them.
 
         Returns `failed`, the stage that failed or None, and then the `error`.
         """
@@ -63,7 +68,7 @@ class PortSide:
             if init is not None:
                 self.target = self._construct(self.target, init)
                 stage = "WEIGHTS"
-                self._transfer(weights, weights_module)
+                self._transfer(weights, weights_module, constants)
         except BaseException as error:  # sys.exit included
             return {"failed": stage, "error": describe(error)}
         return {"failed": None}
@@ -77,7 +82,7 @@ class PortSide:
             value, {p["parameter"]: self.instance(names[p["class"]], p) for p in init["modules"]}
         )
 
-    def _transfer(self, weights: dict[str, Array], path: str) -> None:
+    def _transfer(self, weights: dict[str, Array], path: str, constants: list[str]) -> None:
         if not isinstance(self.target, self.module_class):
             if weights:
                 raise StageError(
@@ -87,7 +92,8 @@ class PortSide:
                 )
             return
         transfer = _weights_module(Path(path))
-        transfer.transfer_weights({n: self.numpy(a) for n, a in weights.items()}, self.target)
+        state = {n: self.numpy(a) for n, a in weights.items()}
+        transfer.transfer_weights(state, self.target, constants)
         self.places = transfer.placements(self.target)
 
     # What a framework's side gives.

@@ -193,6 +193,7 @@ class _Bound(torch.nn.Module):
         self.forward = forward
 
 
+_REGISTERS = ("_parameters", "_buffers", "_modules")
 _ELSEWHERE = "it is checked through what uses it"
 
 
@@ -331,6 +332,7 @@ class Side:
             "origin": origin,
             "weights": self._weights(),
             "weight_names": self._weight_names(),
+            "constants": self._constants(),
             "train": self._trains(),
             "error": error,
         }  # fmt: skip
@@ -606,6 +608,22 @@ class Side:
         if not self.is_module:
             return []
         return [n for n, p in self.target.named_parameters() if p.requires_grad]
+
+    def _constants(self) -> list[str]:
+        """The tensors that a module holds and its checkpoint does not, by name."""
+        if not self.is_module:
+            return []
+        names = [name for name, _ in self.target.named_buffers()]
+        for prefix, part in self.target.named_modules():
+            for name, value in vars(part).items():
+                path = f"{prefix}.{name}" if prefix else name
+                if isinstance(value, torch.Tensor):
+                    names.append(path)
+                elif isinstance(value, list | tuple | dict) and name not in _REGISTERS:
+                    items = value.items() if isinstance(value, dict) else enumerate(value)
+                    names += [f"{path}.{k}" for k, v in items if isinstance(v, torch.Tensor)]
+        saved = self.target.state_dict()
+        return sorted({name for name in names if name not in saved})
 
     def _trains(self) -> bool:
         """Whether train mode is worth a run: batch statistics, or code that asks for the mode."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,12 +189,16 @@ def _children(node: object) -> Iterator[tuple[str | int, object]]:
         yield from enumerate(node)
 
 
-def transfer_weights(state: Mapping[str, object], module: nn.Module) -> None:
+def transfer_weights(
+    state: Mapping[str, object], module: nn.Module, constants: Collection[str] = ()
+) -> None:
     """Fill a module in place with torch's tensors.
 
     Args:
         state: torch's names to tensors (of torch, without importing it, or NumPy arrays).
         module: its attributes are named as in torch, apart from what MLX names otherwise.
+        constants: torch's names of tensors that it computes and does not save: where the state has
+            none, the module may keep its own.
 
     Raises:
         WeightsError: an array has no tensor, a tensor has no array, shapes or kinds differ, or MLX's
@@ -209,7 +213,8 @@ def transfer_weights(state: Mapping[str, object], module: nn.Module) -> None:
     # One array in two places is a tied weight, whose second name a checkpoint may leave out.
     named = {id(place.array): state[name] for name, place in places.items() if name in state}
     tied = {n: named[id(p.array)] for n, p in places.items() if id(p.array) in named}
-    for name, array in fit({**tied, **state}, places, module, unplaced).items():
+    filled = fit({**tied, **state}, places, module, constants=constants, unplaced=unplaced)
+    for name, array in filled.items():
         place = places[name]
         place.place(_to_mlx(place.to_target(array), place.array.dtype))
 

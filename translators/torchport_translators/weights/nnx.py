@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -132,12 +132,16 @@ def _children(node: object) -> Iterator[tuple[str, object]]:
             yield str(key), value
 
 
-def transfer_weights(state: Mapping[str, object], module: nnx.Module) -> None:
+def transfer_weights(
+    state: Mapping[str, object], module: nnx.Module, constants: Collection[str] = ()
+) -> None:
     """Fill a module in place with torch's tensors.
 
     Args:
         state: torch's names to tensors (of torch, without importing it, or NumPy arrays).
         module: its attributes are named as in torch, apart from what flax names otherwise.
+        constants: torch's names of tensors that it computes and does not save: where the state has
+            none, the module may keep its own.
 
     Raises:
         WeightsError: a variable has no tensor, a tensor has no variable, or shapes or kinds differ;
@@ -145,6 +149,6 @@ def transfer_weights(state: Mapping[str, object], module: nnx.Module) -> None:
             does not count batches, and a second name of a tensor that is placed by its first.
     """
     places = placements(module)
-    for name, array in fit(state, places, module).items():
+    for name, array in fit(state, places, module, constants=constants).items():
         place = places[name]
         place.variable.set_value(jnp.asarray(place.to_target(array), place.variable.dtype))

@@ -5,7 +5,7 @@ This folder imports only numpy and the frameworks, so that a process without tor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -78,6 +78,8 @@ def fit(
     state: Mapping[str, object],
     places: Mapping[str, Place],
     module: object,
+    *,
+    constants: Collection[str] = (),
     unplaced: Mapping[str, str] | None = None,
 ) -> dict[str, np.ndarray]:
     """The array for each named place, in torch's layout.
@@ -86,6 +88,7 @@ def fit(
         state: torch's names to tensors (of torch, without importing it, or NumPy arrays).
         places: the module's, by torch's names.
         module: named in the error.
+        constants: torch's names of tensors that it computes: the module may keep its own.
         unplaced: what in the module cannot take torch's tensors, by torch's prefix, and why.
 
     Raises:
@@ -113,7 +116,7 @@ def fit(
         if first != name and not _equal(array, arrays[first]):
             problems.append(f"unlike: {first} and {name} differ, and are one {places[first].path}")
     for name, place in places.items():
-        if place.required and place.key not in filled:
+        if place.required and place.key not in filled and name not in constants:
             filled[place.key] = name
             problems.append(f"missing: {name} {place.shape} for {place.path} {place.target_shape}")
     for prefix, why in unplaced.items():
