@@ -502,8 +502,10 @@ def test_explain_as_json(run: Run) -> None:
 def test_doctor_says_what_is_there(run: Run) -> None:
     data = json.loads(run("doctor", "--json").stdout)
     found = {row["name"]: row for row in data["packages"]}
-    assert set(found) == {"torch", "numpy", "jax", "flax", "optax"}
-    assert data["exit_code"] == int(any(row["advice"] for row in found.values()))
+    assert set(found) == {"torch", "numpy", "jax", "flax", "optax", "mlx"}
+    needed = [row for row in found.values() if row["needed"]]
+    assert {row["name"] for row in needed} == set(found) - {"mlx"}
+    assert data["exit_code"] == int(any(row["advice"] for row in needed))
     assert data["store"].endswith(".torchport/verdicts.sqlite3")
 
 
@@ -515,6 +517,31 @@ def test_doctor_says_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) 
     assert "-m pip install 'torch>=2.6'" in result.stdout
     assert "-m pip install 'flax>=" in result.stdout
     assert "'jax>=" not in result.stdout
+
+
+def test_doctor_does_not_ask_for_another_target(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {
+        "torch": "2.9",
+        "numpy": "2.1.0",
+        "jax": "0.10.2",
+        "flax": "0.12.7",
+        "optax": "0.2.5",
+    }
+    monkeypatch.setattr("torchport_checks.versions.installed", lambda _: json.dumps(versions))
+    result = run("doctor")
+    assert result.exit_code == 0
+    assert "--  mlx    missing" in result.stdout
+    assert "pip install" not in result.stdout
+
+
+def test_devices_does_not_ask_for_another_target(run: Run) -> None:
+    settings('python = {mlx = "./gone/bin/python"}')
+    result = run("devices", "--json")
+    data = json.loads(result.stdout)
+    assert {lane["framework"] for lane in data["lanes"]} == {"torch", "jax"}
+    assert result.exit_code == data["exit_code"] == 0
+    (message,) = data["missing"]
+    assert "gone/bin/python, does not start" in message
 
 
 def test_doctor_says_which_interpreter_does_not_start(run: Run) -> None:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from torchport_checks.reports.checked import Checked
     from torchport_checks.verdicts import DefinitionVerdict, Verdict
 
-_FRAMEWORKS = {"torch": ("torch", "numpy"), "jax": ("jax", "flax", "optax")}
+_FRAMEWORKS = {"torch": ("torch", "numpy"), "jax": ("jax", "flax", "optax"), "mlx": ("mlx",)}
 _MAX_JOBS = 4
 _CORES_PER_JOB = 4
 
@@ -509,6 +509,7 @@ def check(
     """Run a port against its original and judge it.
 
     SOURCE is the PyTorch file, PORT its port, however it was made: definitions are matched by name.
+    It is a port to MLX where it imports mlx, else to JAX.
     Both run on the same inputs with the same weights, each in a process of its own; outputs,
     gradients and buffers are compared. The code of both files is run.
 
@@ -663,12 +664,17 @@ def devices(as_json: bool) -> None:
     """List the frameworks and devices of this machine.
 
     Each framework is started once in its interpreter and asked; that takes some seconds.
+
+    \b
+    Exit code: 0 torch and the target's framework are there, 2 one is missing.
     """
     from torchport_checks.devices import find_lanes
 
-    options = check_options(configuration_for(()), None, None)
+    configuration = configuration_for(())
+    options = check_options(configuration, None, None)
     found = find_lanes(options)  # pyright: ignore[reportArgumentType]  a frozen model has a hash
-    code = 2 if found.missing else 0
+    there = {lane.framework for lane in found.lanes}
+    code = 0 if {"torch", configuration.target} <= there else 2
     if as_json:
         print_json({**envelope("devices"), **found.model_dump(mode="json"), "exit_code": code})
     else:
@@ -676,7 +682,8 @@ def devices(as_json: bool) -> None:
             name = click.style(f"{lane.framework:<6}{lane.device:<6}", bold=True)
             click.echo(f"{name} {lane.version:<14} {lane.interpreter}")
         for message in found.missing:
-            click.echo(f"{click.style('missing', fg='red', bold=True)}: {message}", err=True)
+            style: dict[str, Any] = {"fg": "red", "bold": True} if code else {"dim": True}
+            click.echo(f"{click.style('missing', **style)}: {message}", err=True)
     raise click.exceptions.Exit(code)
 
 
@@ -686,7 +693,8 @@ def doctor(as_json: bool) -> None:
     """Say what is installed, and what to install.
 
     \b
-    Exit code: 0 everything is there, 1 something is missing or too old.
+    Exit code: 0 everything is there, 1 something is missing or too old. The
+    frameworks of other targets than the project's may be missing.
     """
     configuration = configuration_for(())
     options = check_options(configuration, None, None)
@@ -704,19 +712,22 @@ def doctor_text(configuration: Configuration, options: CheckOptions, folder: Pat
 
 
 def _doctor(configuration: Configuration, options: CheckOptions, folder: Path) -> dict[str, Any]:
+    from torchport_checks.options import Framework
     from torchport_checks.store import VerdictStore, project_root
 
     rows = [
         row
-        for framework, python in (("torch", options.torch_python), ("jax", options.jax_python))
-        for row in _packages(framework, python)
+        for framework in get_args(Framework)
+        for row in _packages(
+            framework, options.python(framework), framework in ("torch", configuration.target)
+        )
     ]
     return {
         "python": platform.python_version(),
         "packages": rows,
         "settings": str(configuration.path) if configuration.path else None,
         "store": str(VerdictStore(project_root(folder / "x")).path),
-        "exit_code": int(any(row["advice"] for row in rows)),
+        "exit_code": int(any(row["needed"] and row["advice"] for row in rows)),
     }
 
 
@@ -724,19 +735,25 @@ def _doctor_text(data: dict[str, Any]) -> str:
     head = envelope("doctor")
     lines = [f"torchport {head['torchport']}, Python {data['python']} ({sys.executable})"]
     for row in data["packages"]:
-        mark = click.style("ok", fg="green") if not row["advice"] else click.style("!!", fg="red")
+        mark = click.style("!!", fg="red") if row["needed"] else click.style("--", dim=True)
+        if not row["advice"]:
+            mark = click.style("ok", fg="green")
         version = row["version"] or "missing"
         lines.append(
             f"  {mark}  {row['name']:<6} {version:<14} needs {row['needs']:<9} {row['interpreter']}"
         )
     lines.append(f"settings: {data['settings'] or 'none: no pyproject.toml here or above'}")
     lines.append(f"verdicts: {data['store']}")
-    advice = list(dict.fromkeys(row["advice"] for row in data["packages"] if row["advice"]))
+    rows = [row for row in data["packages"] if row["needed"] and row["advice"]]
+    advice = list(dict.fromkeys(row["advice"] for row in rows))
     return "\n".join([*lines, *([""] if advice else []), *advice])
 
 
-def _packages(framework: str, python: str) -> list[dict[str, Any]]:
-    """What the interpreter of a framework has of what it needs, and what to do about the rest."""
+def _packages(framework: str, python: str, needed: bool) -> list[dict[str, Any]]:
+    """What the interpreter of a framework has of what it needs, and what to do about the rest.
+
+    `needed` says whether the project cannot do without it.
+    """
     from torchport_checks.versions import installed
 
     text = installed(python)
@@ -763,6 +780,7 @@ def _packages(framework: str, python: str) -> list[dict[str, Any]]:
     return [
         {
             **row,
+            "needed": needed,
             "advice": advice
             if not row["version"] or f"'{row['name']}{row['needs']}'" in wanting
             else "",

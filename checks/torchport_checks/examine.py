@@ -131,9 +131,12 @@ def _examine(result: _Result, pair: Pair, replays: Replays | None) -> None:
     subject = Subject(result.definition, lanes.torch[0], options)
     result.inputs = subject.inputs
     cases = plan(subject)
-    _note_overflow(result, cases)
     port, form = lanes.port[0], options.forms[0]
+    if port.framework == "jax":
+        _note_overflow(result, cases)
     expected, actual = subject.run(port, form, cases)
+    for note in subject.notes:
+        result.note(note)
     if form == "compiled" and (error := _untraceable(expected, actual)):
         result.variants.append(variant_of(port, form, [], error=error))
         form = "eager"

@@ -84,12 +84,8 @@ class _Judging:
             reason = f"{error['type']}: {error['message']}".splitlines()[0][:200]
             notes.append(f"The original does not run in float64 ({reason}).")
             self.reference = {}
-        for path in self.theirs["mutated"]:
-            notes.append(
-                f"The original changes its argument {path} in place, which a JAX function cannot "
-                "do: callers must use what the port returns."
-            )
         values = self._values()
+        values.add(self._arguments())
         numeric = {d.category for d in values.differences} & NUMERIC
         tied = self.case.draw in TIED
         if numeric and self.case.draw != "normal":
@@ -146,8 +142,11 @@ class _Judging:
     def _differentiable(self) -> bool:
         """Whether there are gradients to compare; if not, the judged gradients say why."""
         if self.theirs["input_gradients"] is None or self.ours["input_gradients"] is None:
-            reason = self.theirs["reason"] or "the port has nothing to differentiate"
+            reason = self.theirs["reason"] or self.ours.get("reason")
+            reason = reason or "the port has nothing to differentiate"
             self.judged.gradients = Gradients(reason=reason)
+            if self.theirs["input_gradients"] is not None and self.ours.get("reason"):
+                self.judged.comparison.notes.append(f"Gradients not compared: {reason}")
             return False
         return True
 
@@ -176,6 +175,43 @@ class _Judging:
                 )
             )
         return values
+
+    def _arguments(self) -> Comparison:
+        """What both sides leave in their arguments. A JAX function cannot change one."""
+        found = Comparison()
+        theirs: dict[str, Array] = self.theirs["mutated"]
+        ours: dict[str, Array] = self.ours.get("mutated", {})
+        doubled: dict[str, Array] = self.reference.get("mutated") or {}
+        does = "the port does not" if "mutated" in self.ours else "a JAX function cannot do"
+        for path, array in theirs.items():
+            if path not in ours:
+                found.notes.append(
+                    f"The original changes its argument {path} in place, which {does}: callers must "
+                    "use what the port returns."
+                )
+                continue
+            found.add(
+                compare(
+                    array,
+                    ours[path],
+                    doubled.get(path),
+                    where=f"{path} after the call",
+                    case=self.case.label,
+                    sensitivity=lambda path=path: [
+                        m[path] for m in self._sensitivity("mutated") if path in m
+                    ],
+                )
+            )
+        for path in ours.keys() - theirs.keys():
+            found.differences.append(
+                Difference(
+                    category=Category.MISMATCH,
+                    where=f"{path} after the call",
+                    case=self.case.label,
+                    message="the port changes its argument in place, the original does not",
+                )
+            )
+        return found
 
     def _gradients(self, tied: bool, agree: bool) -> None:
         gradients, found = self._compare_gradients(self._kinks if agree else None)

@@ -55,7 +55,7 @@ _KEPT_OUTPUT = 16 * 1024
 _ENVIRONMENT = re.compile(
     r"(PATH|HOME|USER|LANG|TZ|TMPDIR|PYTHONPATH|VIRTUAL_ENV|CONDA_PREFIX|LD_LIBRARY_PATH"
     r"|DYLD_\w+|LC_\w+|XDG_CACHE_HOME|CUDA_\w+|NVIDIA_\w+|ROCM?_\w+|HIP_\w+|HSA_\w+|TPU_\w+"
-    r"|XLA_\w+|JAX_\w+|TORCH_\w+|TORCHINDUCTOR_\w+|PYTORCH_\w+|OMP_\w+|MKL_\w+|OPENBLAS_\w+)"
+    r"|XLA_\w+|JAX_\w+|TORCH_\w+|TORCHINDUCTOR_\w+|PYTORCH_\w+|OMP_\w+|MKL_\w+|OPENBLAS_\w+|MLX_\w+)"
 )
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|AUTH", re.IGNORECASE)
 
@@ -502,7 +502,8 @@ def _ending(framework: str, code: int | None) -> str:
 
 
 def _advice(framework: Framework) -> str:
-    packages = {"torch": "torch numpy", "jax": "jax flax", "mlx": "mlx numpy"}[framework]
+    mlx = "mlx numpy" if sys.platform == "darwin" else "'mlx[cpu]' numpy"
+    packages = {"torch": "torch numpy", "jax": "jax flax", "mlx": mlx}[framework]
     return (
         f"Install it there (python -m pip install {packages}), or name an interpreter that has it "
         f"(python.{framework} under [tool.torchport] in pyproject.toml)."

@@ -23,8 +23,9 @@ Form = Literal["either", "compiled", "eager"]
 
 Outcome = dict[str, Any]
 """What a lane says of one case: `error`, or `output`, `buffers`, `input_gradients` and
-`weight_gradients`; torch's also `reference` (the same in float64), `random`, `mutated`, `modules`
-and `reason` (why there are no gradients)."""
+`weight_gradients`; those of torch and MLX also `mutated` (arguments that were changed in place, by
+path) and `reason` (why there are no gradients); torch's also `reference` (the same in float64),
+`random` and `modules`."""
 
 
 class Unchecked(Exception):
@@ -70,6 +71,7 @@ class Subject:
         parameters: the names of the call's arguments, the positional ones first.
         differentiable: whether there are parameters to train.
         error: what the original raises with inputs that were given to it, as data; or None.
+        notes: what is to be told of the port as it was constructed.
     """
 
     def __init__(self, definition: Definition, torch: Lane, options: CheckOptions) -> None:
@@ -103,6 +105,7 @@ class Subject:
         self.error: dict[str, Any] | None = prepared["error"]
         self.inputs = _inputs_used(prepared, options)
         self._prepared = prepared
+        self.notes: list[str] = []
         self._opened: set[int] = set()
 
     def prepare_source(self, lane: Lane) -> dict[str, Any]:
@@ -202,6 +205,7 @@ class Subject:
                 init=prepared["init"],
                 weights=prepared["weights"],
                 weight_names=prepared["weight_names"],
+                constants=prepared["constants"],
                 weights_module=weights_module(port.framework),
                 parameters=prepared["parameters"],
                 seed=self.options.seed,
@@ -218,6 +222,7 @@ class Subject:
             }[category]
             message = f"{what}{at_line(error.line)}: {error}"
             raise Unchecked("diverged", category, message, error.traceback)
+        self.notes += [note for note in made.get("notes", ()) if note not in self.notes]
 
 
 def _wire(cases: Sequence[Case]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ _GRAPHS: tuple[Graph, ...] = ("original", "rewritten")
 UNTRACEABLE = {
     "ConcretizationTypeError",
     "NonConcreteBooleanIndexError",
+    "NotCompilable",  # MLX's have no type of their own: its lane says so
     "TracerArrayConversionError",
     "TracerBoolConversionError",
     "TracerIntegerConversionError",

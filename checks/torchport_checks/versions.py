@@ -12,7 +12,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-_PACKAGES = ("torch", "jax", "jaxlib", "flax", "optax", "numpy")
+_PACKAGES = ("torch", "jax", "jaxlib", "flax", "optax", "mlx", "numpy")
 _PROGRAM = """
 import json, platform, sys
 from importlib import metadata

@@ -210,6 +210,17 @@ def test_a_second_name_of_a_tensor_needs_no_place(second, accepted: bool) -> Non
             transfer_weights(state, module)
 
 
+def test_a_constant_needs_no_tensor_where_the_caller_says_so() -> None:
+    module = Linears(fc=(2, 3))
+    module.mask = nnx.Variable(jnp.ones(2))
+    state = {"fc.weight": np.ones((3, 2), np.float32)}
+
+    with pytest.raises(WeightsError, match=r"missing: mask \(2,\) for mask \(2,\)$"):
+        weights_nnx.transfer_weights(state, module)
+    weights_nnx.transfer_weights(state, module, constants=["mask"])
+    assert module.mask.tolist() == [1, 1]
+
+
 def test_equal_constants_are_not_taken_for_tied() -> None:
     state = {"fc.weight": torch.zeros(3, 2), "forgotten.weight": torch.zeros(3, 2)}
 
@@ -265,22 +276,24 @@ def test_an_integer_buffer_takes_integers_that_fit(tensor: np.ndarray, accepted:
 
 
 def test_other_frameworks_are_refused() -> None:
-    with pytest.raises(TypeError, match=r"flax\.nnx module, and not a Linear"):
+    with pytest.raises(TypeError, match=r"flax\.nnx or an mlx\.nn module, and not a Linear"):
         weights.transfer_weights({}, nn.Linear(2, 3))
 
 
 # -------------------------------------------------------------------------------- on its own
 
 
-def test_the_file_needs_only_numpy_jax_and_flax() -> None:
-    path = Path(weights_nnx.__file__)
+def test_the_folder_needs_only_numpy_jax_and_flax() -> None:
+    folder = Path(weights.__file__).parent
     code = f"""
 import importlib.util, sys
-spec = importlib.util.spec_from_file_location("weights", {str(path)!r})
-module = importlib.util.module_from_spec(spec)
-sys.modules["weights"] = module
-spec.loader.exec_module(module)
-foreign = {{name.partition(".")[0] for name in sys.modules}} & {{"torch", "torchport", "torchport_translators"}}
+spec = importlib.util.spec_from_file_location(
+    "weights", {str(folder / "__init__.py")!r}, submodule_search_locations=[{str(folder)!r}]
+)
+sys.modules["weights"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["weights"])
+import weights.nnx
+foreign = {{name.partition(".")[0] for name in sys.modules}} & {{"torch", "mlx", "torchport", "torchport_translators"}}
 assert not foreign, foreign
 """
 
@@ -291,7 +304,7 @@ def test_dispatch_imports_no_framework() -> None:
     code = """
 import sys
 import torchport_translators.weights
-assert not {"torch", "jax", "flax", "numpy"} & set(sys.modules)
+assert not {"torch", "jax", "flax", "mlx", "numpy"} & set(sys.modules)
 """
 
     subprocess.run([sys.executable, "-c", code], check=True)

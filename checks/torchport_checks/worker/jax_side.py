@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
-import importlib.util
 import inspect
 import re
 import sys
@@ -19,8 +17,9 @@ import numpy as np
 from flax import nnx
 
 from . import equivalents, jax_behaviour, trace
-from .loading import Loaded, StageError, describe, signature
-from .protocol import Array, Opaque, Record, cotangent, leaves, tree_map
+from .loading import describe, signature
+from .port_side import PortSide, Slot, bound_call, slots
+from .protocol import Array, Opaque, cotangent, leaves, tree_map
 
 _OPERATORS = {
     "add": jnp.add, "sub": jnp.subtract, "mul": jnp.multiply, "truediv": jnp.true_divide,
@@ -29,15 +28,11 @@ _OPERATORS = {
 }  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True)
-class _Slot:
-    """Where output number `index` stands in the output's structure."""
-
-    index: int
-
-
-class Side:
+class Side(PortSide):
     """The operations of the JAX lane; each takes and returns what `protocol` can carry."""
+
+    library = "flax.nnx"
+    module_class = nnx.Module
 
     def __init__(self, device: str) -> None:
         jax.config.update("jax_default_matmul_precision", "highest")
@@ -56,22 +51,6 @@ class Side:
             "python": sys.version.split()[0],
         }
 
-    def ping(self) -> None:
-        """Answer."""
-
-    def load(self, path: str, source: Array, equivalent: bool = False) -> dict[str, Any]:
-        """Run the file and give the lines of its definitions.
-
-        With `equivalent` its operators are replaced by jax.numpy's functions.
-        """
-        operators = None
-        if equivalent:
-            operators = equivalents.namespace(lambda v: isinstance(v, jax.Array), _OPERATORS)
-        self.loaded = Loaded(path, source.value.tobytes(), operators)
-        found = vars(self.loaded.module)
-        lines = {n: line for n, line in self.loaded.lines().items() if callable(found.get(n))}
-        return {"lines": lines, "dependencies": self.loaded.dependencies()}
-
     def prepare(
         self,
         name: str,
@@ -80,14 +59,15 @@ class Side:
         weight_names: list[str],
         weights_module: str,
         parameters: list[str],
+        constants: list[str],
         seed: int,
     ) -> dict[str, Any]:
-        """Construct `name` and give it `weights`.
+        """Construct `name` and give it `weights`; `constants` it may keep as it makes them.
 
         Returns `failed`, the stage that failed or None, and then the `error`.
         """
         self.seed, self.weight_names, self.parameters = seed, weight_names, parameters
-        self.making = (name, init, weights, weights_module)
+        self.making = (name, init, weights, weights_module, constants)
         # Eager JAX compiles each new operation by itself: slow once, and instant afterwards. So a
         # definition is compiled whole at first, and runs eagerly when it comes again, as one does
         # that is being edited; its next checks then compile what is new and nothing else.
@@ -97,20 +77,9 @@ class Side:
         return self._make(eager=self.familiar)
 
     def _make(self, eager: bool) -> dict[str, Any]:
-        name, init, weights, weights_module = self.making
         self.runners: dict[Any, _Runner] = {}
-        self.places: dict[str, Any] = {}
         self.made_eagerly = eager
-        stage = "CONSTRUCTION"
-        try:
-            self.target = getattr(self.loaded.module, name)
-            if init is not None:
-                self.target = self._construct(self.target, init)
-                stage = "WEIGHTS"
-                self._transfer(weights, weights_module)
-        except BaseException as error:  # sys.exit included
-            return {"failed": stage, "error": describe(error)}
-        return {"failed": None}
+        return self.make(*self.making)
 
     def run(
         self,
@@ -198,15 +167,8 @@ class Side:
         """`jax_behaviour.initial`."""
         return jax_behaviour.initial(self, name, init, least)
 
-    def _construct(self, value: Any, init: dict[str, Any]) -> Any:
-        """An instance of a class, or a function with the modules that it takes."""
-        if "modules" not in init:
-            return self._instance(value, init)
-        names = vars(self.loaded.module)
-        modules = {p["parameter"]: self._instance(names[p["class"]], p) for p in init["modules"]}
-        return _Bound(value, modules, self.rngs_for(value))
-
-    def _instance(self, cls: Any, init: dict[str, Any]) -> Any:
+    def instance(self, cls: Any, init: dict[str, Any]) -> Any:
+        """`cls` with the travelled arguments `init`, and with random state where it takes that."""
         args, kwargs = self.unwire(init["args"]), self.unwire(init["kwargs"])
 
         extra = self.rngs_for(cls)
@@ -232,49 +194,34 @@ class Side:
             return dict
         return lambda: {"rngs": nnx.Rngs(self.seed + number)}
 
-    def _transfer(self, weights: dict[str, Array], path: str) -> None:
-        if not isinstance(self.target, nnx.Module):
-            if weights:
-                raise StageError(
-                    "WEIGHTS",
-                    f"the port is a {type(self.target).__name__}, not a flax.nnx Module, and cannot "
-                    "take the original's weights",
-                )
-            return
-        transfer = _weights_module(path)
-        transfer.transfer_weights({n: _numpy(array) for n, array in weights.items()}, self.target)
-        self.placements = transfer.placements
-        self.places = transfer.placements(self.target)
+    def operators(self) -> dict[str, Any]:
+        """What an equivalent graph calls in the place of operators."""
+        return equivalents.namespace(lambda value: isinstance(value, jax.Array), _OPERATORS)
+
+    def bound(self, function: Any, modules: dict[str, Any]) -> Any:
+        """A module of `modules` by name, that calls `function` with them and other arguments."""
+        return _Bound(function, modules, self.rngs_for(function))
+
+    def numpy(self, array: Array) -> np.ndarray:
+        """The numpy array that JAX takes, bfloat16 included."""
+        dtype = jnp.dtype(array.dtype)
+        return array.value if array.value.dtype == dtype else array.value.astype(dtype)
+
+    def array(self, array: Array) -> Any:
+        """A travelled array as JAX's."""
+        return jnp.asarray(self.numpy(array))
+
+    def dtype(self, name: str) -> Any:
+        """JAX's dtype of a name of torch's."""
+        return jnp.bool_ if name == "bool" else getattr(jnp, name)
 
     def to_wire(self, value: Any) -> Any:
         """A JAX value as what travels."""
         found: list[Any] = []
-        tree = _slots(value, found)
+        tree = slots(value, found, _taken)
         return tree_map(
-            lambda leaf: to_array(found[leaf.index]) if isinstance(leaf, _Slot) else leaf, tree
+            lambda leaf: to_array(found[leaf.index]) if isinstance(leaf, Slot) else leaf, tree
         )
-
-    def unwire(self, value: Any) -> Any:
-        """A travelled value as JAX sees it."""
-        match value:
-            case Array():
-                return jnp.asarray(_numpy(value))
-            case Record(name="$dtype"):
-                name = value.fields["name"]
-                return jnp.bool_ if name == "bool" else getattr(jnp, name)
-            case Record(name="$device"):
-                return None
-            case Record():
-                cls = getattr(self.loaded.module, value.name)
-                return cls(**{k: self.unwire(v) for k, v in value.fields.items()})
-            case list():
-                return [self.unwire(item) for item in value]
-            case tuple():
-                return tuple(self.unwire(item) for item in value)
-            case dict():
-                return {key: self.unwire(item) for key, item in value.items()}
-            case _:
-                return value
 
 
 class _Bound(nnx.Module):
@@ -286,22 +233,9 @@ class _Bound(nnx.Module):
     def __init__(
         self, function: Any, modules: dict[str, Any], extra: Callable[[], dict[str, Any]]
     ) -> None:
-        names = list(signature(function).parameters)
-
-        def call(bound: Any, args: Any, kwargs: Any) -> Any:
-            given = list(args)
-            for name in modules:
-                position = names.index(name)
-                if position <= len(given):
-                    given.insert(position, getattr(bound, name))
-                else:
-                    kwargs[name] = getattr(bound, name)
-            return function(*given, **kwargs, **extra())
-
-        modules = dict(modules)
         for name, module in modules.items():
             setattr(self, name, module)
-        self._call = call
+        self._call = bound_call(function, list(modules), extra)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._call(self, args, kwargs)
@@ -353,11 +287,11 @@ class _Runner:
         outcome: dict[str, Any] = {
             "error": None,
             "output": tree_map(
-                lambda leaf: to_array(ordered[leaf.index]) if isinstance(leaf, _Slot) else leaf,
+                lambda leaf: to_array(ordered[leaf.index]) if isinstance(leaf, Slot) else leaf,
                 self.tree,
             ),
             "buffers": {
-                n: self.source_layout(n, buffers[self.path_of[n]])
+                n: self.side.source_layout(n, to_array(buffers[self.path_of[n]]))
                 for n in self.buffers
                 if self.path_of[n] in buffers
             },
@@ -368,7 +302,8 @@ class _Runner:
             by_path = dict(zip(self.ordered_paths(), pulled[0], strict=True))
             outcome["input_gradients"] = {n: _conjugate(to_array(g)) for n, g in pulled[1].items()}
             outcome["weight_gradients"] = {
-                n: self.source_layout(n, by_path[self.path_of[n]]) for n in self.names
+                n: self.side.source_layout(n, to_array(by_path[self.path_of[n]]))
+                for n in self.names
             }
         return outcome
 
@@ -376,14 +311,14 @@ class _Runner:
         """Build the function for calls of this structure; later ones differ in values only."""
         self.parameters = parameters
         if self.function is None:
-            template = self._template(args, kwargs, {})
+            template = self.side.template(args, kwargs, parameters, {})
             self.function = self._build(template, gradients)
             self.compiled = jax.jit(self.function)
 
     def inputs_of(self, args: Any, kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The tensors of a call by path: those with gradients, and the others."""
         inputs: dict[str, jax.Array] = {}
-        self._template(args, kwargs, inputs)
+        self.side.template(args, kwargs, self.parameters, inputs)
         differentiable = {n: v for n, v in inputs.items() if jnp.issubdtype(v.dtype, jnp.inexact)}
         return differentiable, {n: v for n, v in inputs.items() if n not in differentiable}
 
@@ -406,7 +341,7 @@ class _Runner:
                 args, kwargs = template({**differentiable, **fixed})
                 output = target(*args, **kwargs, **extra())
             found: list[Any] = []
-            self.tree = _slots(output, found)
+            self.tree = slots(output, found, _taken)
             self.inexact = [jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in found]
             pairs = list(zip(found, self.inexact, strict=True))
             others = [leaf for leaf, inexact in pairs if not inexact]
@@ -462,39 +397,6 @@ class _Runner:
                 self.compiled = self.function
         return self.function(*arguments)
 
-    def _template(
-        self, args: Any, kwargs: Any, inputs: dict[str, jax.Array]
-    ) -> Callable[[dict[str, Any]], tuple[list[Any], dict[str, Any]]]:
-        """Collect the tensors among the arguments in `inputs`; return what puts others in."""
-
-        def collect(path: str, value: Any) -> Callable[[dict[str, Any]], Any]:
-            match value:
-                case Array():
-                    inputs[path] = self.side.unwire(value)
-                    return lambda given: given[path]
-                case list() | tuple():
-                    parts = [collect(f"{path}[{i}]", v) for i, v in enumerate(value)]
-                    kind = type(value)
-                    return lambda given: kind(part(given) for part in parts)
-                case dict():
-                    fields = {k: collect(f"{path}[{k!r}]", v) for k, v in value.items()}
-                    return lambda given: {k: part(given) for k, part in fields.items()}
-                case _:
-                    plain = self.side.unwire(value)
-                    return lambda given: plain
-
-        positional = [collect(self.parameters[i], value) for i, value in enumerate(args)]
-        keyword = {name: collect(name, value) for name, value in kwargs.items()}
-        return lambda given: (
-            [part(given) for part in positional],
-            {name: part(given) for name, part in keyword.items()},
-        )
-
-    def source_layout(self, name: str, value: Any) -> Array:
-        """A parameter, buffer or gradient in torch's layout, as it travels."""
-        array = to_array(value)
-        return Array(array.dtype, self.side.places[name].to_source(array.value))
-
 
 def _cast(variable: Any, dtype: str) -> Any:
     value = variable[...]
@@ -515,34 +417,15 @@ def _conjugate(array: Array) -> Array:
     return Array(array.dtype, array.value.conj()) if array.value.dtype.kind == "c" else array
 
 
-def _numpy(array: Array) -> np.ndarray:
-    """The numpy array that JAX takes, bfloat16 included."""
-    dtype = jnp.dtype(array.dtype)
-    return array.value if array.value.dtype == dtype else array.value.astype(dtype)
-
-
-def _slots(value: Any, found: list[Any]) -> Any:
-    """The structure of an output, its arrays taken out into `found` in the order of `leaves`."""
+def _taken(value: Any) -> Any:
+    """The array that a leaf of an output is, an `Opaque`, or None where it is neither."""
     if isinstance(value, nnx.Variable):
         value = value[...]
-    if isinstance(value, jax.Array | np.ndarray | np.generic):
-        if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+    if isinstance(value, jax.Array):
+        if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
             return Opaque("PRNG key")
-        found.append(value if isinstance(value, jax.Array) else jnp.asarray(value))
-        return _Slot(len(found) - 1)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
-        return Record(type(value).__name__, {n: _slots(getattr(value, n), found) for n in names})
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        pairs = zip(value._fields, value, strict=True)
-        return Record(type(value).__name__, {n: _slots(item, found) for n, item in pairs})
-    if isinstance(value, list | tuple):
-        return type(value)([_slots(item, found) for item in value])
-    if isinstance(value, dict):
-        return {key: _slots(value[key], found) for key in sorted(value, key=str)}
-    if value is None or isinstance(value, bool | int | float | complex | str):
         return value
-    return Opaque(type(value).__qualname__)
+    return jnp.asarray(value) if isinstance(value, np.ndarray | np.generic) else None
 
 
 def _leaked(outcome: dict[str, Any]) -> bool:
@@ -553,19 +436,6 @@ def _leaked(outcome: dict[str, Any]) -> bool:
 def _registered(tracer: Any) -> Any:
     nnx.register_data_type(type(tracer))
     return tracer
-
-
-_WEIGHTS: dict[str, Any] = {}
-
-
-def _weights_module(path: str) -> Any:
-    if path not in _WEIGHTS:
-        spec = importlib.util.spec_from_file_location("_torchport_weights", path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-        _WEIGHTS[path] = module
-    return _WEIGHTS[path]
 
 
 @contextlib.contextmanager

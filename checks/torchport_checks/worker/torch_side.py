@@ -98,8 +98,13 @@ class _Doubling(TorchFunctionMode):
 
 # What torch documents no order for among equal elements.
 _UNORDERED = {"topk", "sort", "argsort", "kthvalue", "median", "nanmedian"}
-# What hands the gradient to one of the equal elements, where JAX shares it among them.
-_PICKING = {"max", "min", "median", "nanmedian"}
+# What hands the gradient to one of the equal elements, where JAX and MLX share it among them.
+_PICKING = {"max", "min", "median", "nanmedian"} | {
+    f"{kind}max_pool{axes}d{indices}"
+    for kind in ("", "adaptive_")
+    for axes in (1, 2, 3)
+    for indices in ("", "_with_indices")
+}
 # What overwrites: which value stays is not defined where an element is written twice.
 _OVERWRITING = {
     "scatter", "scatter_", "index_copy", "index_copy_", "index_put", "index_put_", "__setitem__",
@@ -240,6 +245,7 @@ class _Bound(torch.nn.Module):
         self.forward = forward
 
 
+_REGISTERS = ("_parameters", "_buffers", "_modules")
 _ELSEWHERE = "it is checked through what uses it"
 
 
@@ -382,6 +388,7 @@ class Side:
             "origin": origin,
             "weights": self._weights(),
             "weight_names": self._weight_names(),
+            "constants": self._constants(),
             "train": self._trains(),
             "drops": self._drops(),
             "error": error,
@@ -658,6 +665,22 @@ class Side:
         if not self.is_module:
             return []
         return [n for n, p in self.target.named_parameters() if p.requires_grad]
+
+    def _constants(self) -> list[str]:
+        """The tensors that a module holds and its checkpoint does not, by name."""
+        if not self.is_module:
+            return []
+        names = [name for name, _ in self.target.named_buffers()]
+        for prefix, part in self.target.named_modules():
+            for name, value in vars(part).items():
+                path = f"{prefix}.{name}" if prefix else name
+                if isinstance(value, torch.Tensor):
+                    names.append(path)
+                elif isinstance(value, list | tuple | dict) and name not in _REGISTERS:
+                    items = value.items() if isinstance(value, dict) else enumerate(value)
+                    names += [f"{path}.{k}" for k, v in items if isinstance(v, torch.Tensor)]
+        saved = self.target.state_dict()
+        return sorted({name for name in names if name not in saved})
 
     def _trains(self) -> bool:
         """Whether train mode is worth a run: batch statistics, or code that asks for the mode."""
@@ -936,7 +959,7 @@ class Side:
         outcome = {
             "error": None,
             "output": tree_map(_leaf_to_wire, tree),
-            "mutated": mutated,
+            "mutated": {path: _leaf_to_wire(written[path]) for path in mutated},
             "random": random,
             "modules": any(isinstance(v, torch.nn.Module) for _, v in leaves(tree)),
             "buffers": {n: _leaf_to_wire(b) for n, b in target.named_buffers()} if train else {},
