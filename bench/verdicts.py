@@ -203,7 +203,8 @@ def judge(
 ) -> list[Outcome]:
     """The outcomes of all wrong and right ports. MLX's are left out where no lane runs them."""
     outcomes: list[Outcome] = []
-    with tempfile.TemporaryDirectory() as name, Checker(CheckOptions(), store=False) as checker:
+    options = CheckOptions().thorough().model_copy(update={"shrink_seconds": 0.0, "locate": False})
+    with tempfile.TemporaryDirectory() as name, Checker(options, store=False) as checker:
         for side in ("wrong", "right"):
             sided = [r for r in records if r.port(side) and has_lane(r.target)]
             for group in files(sided, side):

@@ -178,9 +178,7 @@ class Subject:
             Unchecked: the port cannot be constructed, or does not take the weights.
             LaneFailure: the lane does not answer.
         """
-        if id(port) not in self._opened:
-            self._open(port)
-            self._opened.add(id(port))
+        self.open(port)
         return _answer(
             port.submit(
                 "run",
@@ -195,7 +193,15 @@ class Subject:
         """Construct the port anew with the next run: its file was loaded again."""
         self._opened.discard(id(port))
 
-    def _open(self, port: Lane) -> None:
+    def open(self, port: Lane) -> None:
+        """Construct the port in a lane, unless it is there.
+
+        Raises:
+            Unchecked: the port cannot be constructed, or does not take the weights.
+            LaneFailure: the lane does not answer.
+        """
+        if id(port) in self._opened:
+            return
         prepared = self._prepared
         made = _answer(
             port.submit(
@@ -222,6 +228,7 @@ class Subject:
             }[category]
             message = f"{what}{at_line(error.line)}: {error}"
             raise Unchecked("diverged", category, message, error.traceback)
+        self._opened.add(id(port))
         self.notes += [note for note in made.get("notes", ()) if note not in self.notes]
 
 

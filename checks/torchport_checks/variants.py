@@ -61,6 +61,7 @@ def graph_variants(pair: Pair, subject: Subject, case: Case, expected: Outcome) 
     _wait(pair.load_source(torch), pair.load_port(port))
     subject.prepare_source(torch)
     subject.reopen(port)
+    subject.open(port)
     return found
 
 
