@@ -61,6 +61,7 @@ def check_options(
     return CheckOptions(
         timeout=timeout or configuration.timeout,
         memory_mb=memory or configuration.memory,
+        containment=configuration.containment,
         torch_python=_interpreter(configuration, configuration.python.torch),
         jax_python=_interpreter(configuration, configuration.python.jax),
         mlx_python=_interpreter(configuration, configuration.python.mlx),

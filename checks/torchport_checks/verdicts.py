@@ -269,6 +269,17 @@ class Located(Model):
     further: list[tuple[int, int]] = Field(default_factory=list[tuple[int, int]])
     """Lines of source and port at which more was found, once this one was put right."""
 
+    def moved(self, source: int, port: int) -> Located:
+        """The same where the definition stands so many lines further down on either side."""
+        return self.model_copy(
+            update={
+                "source_line": self.source_line + source,
+                "port_line": self.port_line + port,
+                "port_first_line": self.port_first_line + port,
+                "further": [(one + source, other + port) for one, other in self.further],
+            }
+        )
+
     @property
     def message(self) -> str:
         """For the reader: what was found, without the files' names."""
@@ -317,6 +328,17 @@ class DefinitionVerdict(Model):
     def ok(self) -> bool:
         """Whether it was verified."""
         return self.status == "verified"
+
+    def moved(self, source_line: int, port_line: int | None) -> DefinitionVerdict:
+        """The same of a definition that stands, unchanged, on other lines now."""
+        located = self.located
+        if located is not None:
+            located = located.moved(
+                source_line - self.source_line, (port_line or 0) - (self.port_line or 0)
+            )
+        return self.model_copy(
+            update={"source_line": source_line, "port_line": port_line, "located": located}
+        )
 
 
 class Verdict(Model):

@@ -273,11 +273,7 @@ class Checks:
             if verdict is None:
                 continue
             there = port.of(outline.name)
-            lines = {
-                "source_line": outline.line,
-                "port_line": there.line if there is not None else None,
-            }
-            definitions.append(verdict.model_copy(update=lines))
+            definitions.append(verdict.moved(outline.line, there.line if there else None))
         lanes = new.lanes or old.lanes
         return new.model_copy(update={"definitions": definitions, "lanes": lanes})
 

@@ -88,6 +88,8 @@ def divergence(
     """
     category = verdict.category.value if verdict.category else verdict.status.upper()
     parts = [f"{verdict.name}: {_sentence(verdict.message or _first_difference(verdict))}"]
+    if verdict.located is not None:
+        parts.append(verdict.located.message)
     if changed:
         parts.append(f"This line has changed since {verdict.name} was verified.")
     if verdict.inputs is not None and verdict.inputs.call:

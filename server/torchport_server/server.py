@@ -316,17 +316,18 @@ class Server(LanguageServer):
             replay = f"torchport check {files} --only {verdict.name} --fresh"
             if verdict.smallest is not None and verdict.smallest.replay:
                 replay = verdict.smallest.replay
+            at = {side: (changed[side] or [lines[side]])[0] for side in texts}
+            if verdict.located is not None:
+                at = {"source": verdict.located.source_line, "port": verdict.located.port_line}
             for side, other in (("source", "port"), ("port", "source")):
-                at = (changed[side] or [lines[side]])[0]
-                there = (changed[other] or [lines[other]])[0]
                 found[paths[side]].append(
                     protocol.divergence(
                         verdict,
-                        snapshots[side].lines.code(at - 1),
+                        snapshots[side].lines.code(at[side] - 1),
                         here=side in blamed,
-                        changed=bool(changed[side]),
+                        changed=at[side] in changed[side],
                         other=protocol.location(
-                            paths[other], snapshots[other].lines.code(there - 1)
+                            paths[other], snapshots[other].lines.code(at[other] - 1)
                         ),
                         other_text=f"the {'original' if other == 'source' else 'port'} is here",
                         replay=replay,

@@ -78,10 +78,12 @@ def options_of(settings: Settings, configuration: Configuration) -> CheckOptions
     chosen = Frameworks(
         torch=_first(settings.python.torch, configuration.python.torch, settings.interpreter),
         jax=_first(settings.python.jax, configuration.python.jax, settings.interpreter),
+        mlx=_first(configuration.python.mlx, settings.interpreter),
     )
-    return check_options(
+    options = check_options(
         replace(configuration, python=chosen), settings.check.timeout, configuration.memory
     )
+    return options.model_copy(update={"locate": True})
 
 
 def _first(*choices: str | None) -> str:

@@ -35,7 +35,8 @@ def write_pair(folder: Path, name: str, source: str, old: str = "", new: str = "
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Editor, Path]]:
     root = tmp_path_factory.mktemp("workspace")
-    (root / "pyproject.toml").write_text("[tool.torchport]\n")
+    # Code under check tells some of these tests by a file how far it is.
+    (root / "pyproject.toml").write_text('[tool.torchport]\ncontainment = "off"\n')
     async with editing(root) as editor:
         yield editor, root
 

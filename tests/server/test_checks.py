@@ -47,8 +47,8 @@ def server_of(editor: Editor) -> psutil.Process:
 
 
 def workers(editor: Editor, framework: str) -> list[psutil.Process]:
-    """The worker processes of a framework (`... worker/__main__.py jax cpu`)."""
-    return [p for p in server_of(editor).children() if p.cmdline()[-2:-1] == [framework]]
+    """The first processes of a framework's lanes (`... worker/__main__.py jax cpu BYTES`)."""
+    return [p for p in server_of(editor).children() if p.cmdline()[-3:-2] == [framework]]
 
 
 def ended(process: psutil.Process) -> bool:

@@ -28,6 +28,7 @@ def wire(tmp_path: Path) -> Iterator[Wire]:
 def in_a_check(wire: Wire, marker: Path) -> list[psutil.Process]:
     """Bring the server to where it reads texts and runs a check that never ends; its processes."""
     endless = f"from pathlib import Path; Path({str(marker)!r}).touch()\n    while True: pass"
+    (wire.folder / "pyproject.toml").write_text('[tool.torchport]\ncontainment = "off"\n')
     files = write_pair(wire.folder, "a", SOURCE, "return jnp.exp(x)", endless)
     wire.start()
     uri = wire.open(files.source)

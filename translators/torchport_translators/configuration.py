@@ -46,6 +46,7 @@ class Configuration:
             all that are found.
         timeout: seconds for one request to a lane.
         memory: MiB that one lane may take.
+        containment: "off" where the code that is checked has to write files or use the network.
         path: the pyproject.toml; None without one.
     """
 
@@ -58,6 +59,7 @@ class Configuration:
     device: Frameworks = field(default_factory=Frameworks)
     timeout: float = 120.0
     memory: int = 8192
+    containment: Literal["auto", "off"] = "auto"
     path: Path | None = None
 
     def excluded(self, path: Path) -> bool:
