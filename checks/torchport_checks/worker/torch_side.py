@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import inspect
@@ -198,6 +199,37 @@ def _gradient_switches():
     finally:
         for cls, enter in patched:
             cls.__enter__ = enter
+
+
+@contextlib.contextmanager
+def _kept(module: torch.nn.Module, tensors: list[torch.Tensor]):
+    """Puts a module's attributes, and the values of `tensors`, back as they were.
+
+    So are the lists, dicts and sets that its attributes hold, for code may count or cache in them.
+    Not a deep copy: a lambda that holds a submodule would go on using the original's.
+    """
+    values = [tensor.detach().clone() for tensor in tensors]
+    saved = [(part, dict(vars(part))) for part in module.modules()]
+    held = {
+        id(value): (value, copy.copy(value))
+        for _, attributes in saved
+        for value in attributes.values()
+        if type(value) in (list, dict, set)
+    }
+    try:
+        yield
+    finally:
+        for part, attributes in saved:
+            vars(part).clear()
+            vars(part).update(attributes)
+        for container, contents in held.values():
+            container.clear()
+            if isinstance(container, list):
+                container.extend(contents)
+            else:
+                container.update(contents)
+        for tensor, value in zip(tensors, values, strict=True):
+            tensor.data = value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -565,9 +597,10 @@ class Side:
 
     def _plain_run(self, call: Call) -> Any:
         target = self.target
-        if self.is_module:
-            target.eval()
-        with torch.no_grad():
+        kept = _kept(target, list(target.buffers())) if self.is_module else contextlib.nullcontext()
+        with kept, torch.no_grad():
+            if self.is_module:
+                target.eval()
             return self._seeded(target, *self.unwire(call.args), **self.unwire(call.kwargs))
 
     def _infer(self, name: str, value: Any) -> Call:
@@ -857,35 +890,18 @@ class Side:
 
         Dropout layers drop nothing, unless `dropping`: which units they drop differs between
         frameworks, and the rest of train mode must agree.
-
-        Not a deep copy: a lambda that holds a submodule would go on using the original's.
         """
         if not self.is_module:
             yield self.target
             return
-        parts = list(self.target.modules())
-        saved = [
-            (part, dict(vars(part)), dict(part._parameters), dict(part._buffers)) for part in parts
-        ]
-        tensors = [*self.target.parameters(), *self.target.buffers()]
-        values = [tensor.detach().clone() for tensor in tensors]
-        try:
+        with _kept(self.target, [*self.target.parameters(), *self.target.buffers()]):
             self.target.train(train)
-            for part in parts:
+            for part in self.target.modules():
                 if isinstance(part, torch.nn.modules.dropout._DropoutNd) and not dropping:
                     part.eval()
             if cast is not None:
                 self.target.to(getattr(torch, cast))
             yield self.target.double() if precise else self.target
-        finally:
-            for part, attributes, parameters, buffers in saved:
-                vars(part).clear()
-                vars(part).update(attributes)
-                for kept, now in ((parameters, part._parameters), (buffers, part._buffers)):
-                    now.clear()
-                    now.update(kept)
-            for tensor, value in zip(tensors, values, strict=True):
-                tensor.data = value
 
     def run_once(
         self,
