@@ -127,6 +127,7 @@ def test_a_run_with_everything_in_it() -> None:
         1 of 2 verified, 1 diverged, 1 indirectly  (1.5 s)
         4 of 5 calls ported in 1 file
         torch 2.13.0 on cpu, jax 0.10.2 on cpu
+        One device each: torch and jax were not compared across devices.
         Errors are relative to the size of the values; ulp: units in the last place of float32.
         """
     )

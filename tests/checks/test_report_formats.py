@@ -40,6 +40,8 @@ from torchport_checks.verdicts import (
     Inputs,
     InputUsed,
     LaneInfo,
+    Located,
+    Smallest,
     Stages,
     Variant,
     Verdict,
@@ -294,6 +296,26 @@ def test_junit_counts_what_it_holds() -> None:
 
 
 # Annotations
+
+
+def test_what_explains_a_divergence_is_in_every_report_for_people() -> None:
+    located = Located(
+        of="value", source_line=4, port_line=9, port_first_line=9, source_text="x.std()",
+        port_text="jnp.std(x)", source_statement="", port_statement="", certainty="certain",
+    )  # fmt: skip
+    smallest = Smallest(
+        inputs=[InputUsed(name="x", text="f32[2] = [0, 1]")], python="", difference=DIFFERENCES[0],
+        replay="torchport replay 3f9c2a", runs=12, seconds=0.5,
+    )  # fmt: skip
+    explained = {"located": located, "smallest": smallest, "status": "diverged"}
+    shown = VERDICT.model_copy(
+        update={"definitions": [d.model_copy(update=explained) for d in VERDICT.definitions[:1]]}
+    )
+    page = html([Checked(verdict=shown)], seconds=1.0)
+    for report in (page, junit([Checked(verdict=shown)])):
+        assert "jnp.std(x)" in report
+        assert "Smallest input" in report
+        assert "torchport replay 3f9c2a" in report
 
 
 def test_annotations(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,16 @@ def odd_variants(definition: DefinitionVerdict) -> list[Variant]:
     return [variant for variant in definition.variants if variant.status != "equal"]
 
 
+def explained(definition: DefinitionVerdict) -> list[str]:
+    """Where a divergence begins, the smallest input that shows it, and the command that runs it."""
+    found: list[str] = []
+    if definition.located is not None:
+        found.append(definition.located.message)
+    if definition.smallest is not None:
+        found += [line for line in (definition.smallest.text, definition.smallest.replay) if line]
+    return found
+
+
 def lanes_of(verdicts: Sequence[Verdict]) -> list[str]:
     """The lanes that took part, once each."""
     return list(dict.fromkeys(lane_text(lane) for verdict in verdicts for lane in verdict.lanes))
@@ -121,7 +131,9 @@ def writable(text: str) -> str:
 
 
 def again(verdict: Verdict, definition: DefinitionVerdict) -> str:
-    """The command that checks one definition again, from the current folder."""
+    """The command that shows one definition's verdict again, from the current folder."""
+    if definition.smallest is not None and definition.smallest.replay:
+        return definition.smallest.replay
     source, port = (short(path) for path in (verdict.source, verdict.port))
     arguments = ["torchport", "check", source, port, "--only", definition.name, "--fresh"]
     return shlex.join(arguments) if os.name != "nt" else " ".join(f'"{a}"' for a in arguments)

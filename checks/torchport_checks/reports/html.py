@@ -11,6 +11,7 @@ from torchport_checks.reports.checked import (
     Checked,
     again,
     error_text,
+    explained,
     indirect,
     lane_text,
     lanes_of,
@@ -243,7 +244,7 @@ def _body(verdict: Verdict, result: Checked, definition: DefinitionVerdict) -> I
         yield _variants(definition)
     if definition.gradients.inputs or definition.gradients.parameters:
         yield _gradients(definition.gradients)
-    yield from _notes(definition.notes)
+    yield from _notes([*explained(definition), *definition.notes])
     if definition.output:
         output = tag("summary", "output and traceback")
         yield tag("details", output, tag("pre", definition.output), class_="more")

@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from xml.etree import ElementTree as ET
 
-from torchport_checks.reports.checked import Checked, indirect, lanes_of, odd_variants, variant_text
+from torchport_checks.reports.checked import (
+    Checked,
+    explained,
+    indirect,
+    lanes_of,
+    odd_variants,
+    variant_text,
+)
 from torchport_checks.verdicts import Category, DefinitionVerdict, Verdict
 from torchport_translators.batch import Outcome
 
@@ -54,7 +61,7 @@ def _case(suite: ET.Element, result: Checked, definition: DefinitionVerdict) -> 
     first = (definition.message.splitlines() or [""])[0]
     kind = definition.category.value if definition.category else definition.status
     differences = [f"{d.where} ({d.case}): {d.message}" for d in definition.differences]
-    text = "\n".join([definition.message, *differences[1:]])
+    text = "\n".join([definition.message, *explained(definition), *differences[1:]])
     match definition.status:
         case "diverged":
             _add(case, "failure", text, message=first, type=kind)

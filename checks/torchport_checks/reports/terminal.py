@@ -15,6 +15,7 @@ from rich.text import Text
 from torchport_checks.reports.checked import (
     Checked,
     error_text,
+    explained,
     indirect,
     lanes_of,
     odd_variants,
@@ -199,10 +200,7 @@ def _failure(
     if told != definition.name:
         return Group(head, _indented(Text(f"As {told}, above.")))
     parts = [_indented(_message(definition.message))]
-    if (smallest := definition.smallest) is not None:
-        parts += [_indented(Text(line)) for line in (smallest.text, smallest.replay) if line]
-    if definition.located is not None:
-        parts.append(_indented(_message(definition.located.message)))
+    parts += [_indented(_message(line)) for line in explained(definition)]
     return Group(head, *parts)
 
 
@@ -258,6 +256,19 @@ def _summary(results: Sequence[Checked], seconds: float) -> Iterator[Text]:
         yield Text(f"{done} of {total} calls ported in {count(len(translations), 'file')}")
     if lanes := lanes_of(verdicts):
         yield Text(", ".join(lanes))
+    kept = {lane.containment for verdict in verdicts for lane in verdict.lanes if lane.containment}
+    if kept:
+        yield Text(f"The code ran in {' and in '.join(sorted(kept))}.", style="dim")
+    alone = [
+        framework
+        for framework in dict.fromkeys(lane.framework for v in verdicts for lane in v.lanes)
+        if len({lane.device for v in verdicts for lane in v.lanes if lane.framework == framework})
+        == 1
+    ]
+    if alone and not any(verdict.from_store for verdict in verdicts):
+        yield Text(
+            f"One device each: {' and '.join(alone)} were not compared across devices.", style="dim"
+        )
     if verified:
         yield Text(
             "Errors are relative to the size of the values; ulp: units in the last place of float32.",
