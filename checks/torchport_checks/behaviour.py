@@ -42,7 +42,7 @@ def train(subject: Subject, port: Lane, case: Case) -> Comparison | None:
     steps with moved inputs and weights show how far rounding alone leads.
 
     Returns:
-        None where the original has no gradients, or either side cannot be trained.
+        None where the original cannot be trained; only a note where the port cannot.
 
     Raises:
         LaneFailure: a lane does not answer.
@@ -57,8 +57,11 @@ def train(subject: Subject, port: Lane, case: Case) -> Comparison | None:
 
     (theirs,) = torch(False)
     ours = port.request("steps", timeout=timeout, **common)
-    if any(side["error"] is not None or side["objectives"] is None for side in (theirs, ours)):
+    if theirs["error"] is not None or theirs["objectives"] is None:
         return None
+    if ours["error"] is not None or ours["objectives"] is None:
+        why = RemoteError(ours["error"]) if ours["error"] else "it gives no gradients"
+        return Comparison(notes=[f"Warning: the port could not be trained: {why}"])
     (reference,) = torch(True)
     moved: list[dict[str, Any]] = []
 

@@ -222,9 +222,12 @@ def _behave(result: _Result, subject: Subject, port: Lane, case: Case, random: b
     if subject.definition.kind == "module" and subject.differentiable and not subject.large:
         for note in initial_values(subject, port, subject.init):
             result.note(note)
-    done = [comparison for comparison in ran if comparison is not None]
-    for comparison in done:
-        result.comparison.differences += comparison.differences
+    done = [comparison for comparison in ran if comparison is not None and not comparison.notes]
+    for comparison in ran:
+        if comparison is not None:
+            result.comparison.differences += comparison.differences
+            for note in comparison.notes:
+                result.note(note)
     if done:
         wrong = any(_wrong(comparison.differences) for comparison in done)
         result.behavioural = "failed" if wrong else "passed"

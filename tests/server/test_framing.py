@@ -39,6 +39,7 @@ def test_no_stray_byte(tmp_path: Path) -> None:
     (site / "sitecustomize.py").write_text(SITE)
     work = tmp_path / "work"
     work.mkdir()
+    (work / "pyproject.toml").write_text('[tool.torchport]\ncontainment = "off"\n')
     files = write_pair(work, "a", SOURCE)
     wire = Wire(work, PYTHONPATH=str(site))
     try:

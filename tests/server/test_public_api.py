@@ -34,7 +34,7 @@ def test_check_takes_paths_as_strings(tmp_path: Path) -> None:
 
 
 def test_transfer_weights_says_what_it_fills() -> None:
-    with pytest.raises(TypeError, match=r"flax\.nnx module"):
+    with pytest.raises(TypeError, match=r"flax\.nnx or an mlx\.nn module"):
         torchport.transfer_weights({}, object())
 
 

@@ -15,6 +15,7 @@ SOURCE = "import torch\n\n\ndef f(x):\n    torch.cuda.memory_snapshot()\n    ret
 @pytest.mark.asyncio
 async def test_nothing_runs_before_trust_is_granted(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
+    (tmp_path / "pyproject.toml").write_text('[tool.torchport]\ncontainment = "off"\n')
     source = f"open({str(ran)!r}, 'w')\n" + SOURCE.replace("    torch.cuda.memory_snapshot()\n", "")
     files = write_pair(tmp_path, "a", source)
     (tmp_path / "b.py").write_text(SOURCE)

@@ -47,10 +47,8 @@ def steps(runner: Any, args: Any, kwargs: Any, count: int, rate: float) -> dict[
     return {
         "error": None,
         "objectives": np.array(objectives),
-        "parameters": {
-            n: runner.source_layout(n, by_path[runner.path_of[n]]) for n in runner.names
-        },
-        "buffers": {n: runner.source_layout(n, carried[runner.path_of[n]]) for n in runner.buffers},
+        "parameters": {n: runner.read(n, by_path[runner.path_of[n]]) for n in runner.names},
+        "buffers": {n: runner.read(n, carried[runner.path_of[n]]) for n in runner.buffers},
     }
 
 

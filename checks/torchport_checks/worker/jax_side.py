@@ -291,7 +291,7 @@ class _Runner:
                 self.tree,
             ),
             "buffers": {
-                n: self.side.source_layout(n, to_array(buffers[self.path_of[n]]))
+                n: self.read(n, buffers[self.path_of[n]])
                 for n in self.buffers
                 if self.path_of[n] in buffers
             },
@@ -302,8 +302,7 @@ class _Runner:
             by_path = dict(zip(self.ordered_paths(), pulled[0], strict=True))
             outcome["input_gradients"] = {n: _conjugate(to_array(g)) for n, g in pulled[1].items()}
             outcome["weight_gradients"] = {
-                n: self.side.source_layout(n, to_array(by_path[self.path_of[n]]))
-                for n in self.names
+                n: self.read(n, by_path[self.path_of[n]]) for n in self.names
             }
         return outcome
 
@@ -314,6 +313,10 @@ class _Runner:
             template = self.side.template(args, kwargs, parameters, {})
             self.function = self._build(template, gradients)
             self.compiled = jax.jit(self.function)
+
+    def read(self, name: str, value: Any) -> Array:
+        """A parameter, buffer or gradient in torch's layout, as it travels."""
+        return self.side.source_layout(name, to_array(value))
 
     def inputs_of(self, args: Any, kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The tensors of a call by path: those with gradients, and the others."""
