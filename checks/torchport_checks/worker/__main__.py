@@ -63,7 +63,10 @@ def _supervised() -> None:
     It is the first process of the lane's namespace, where there is one, or else inherits what has
     cut itself loose from the child. Forked before anything is loaded and any thread is started.
     """
-    _die_with(os.getppid())
+    if os.getpid() == 1:
+        _die_with(os.getppid())
+    # Else it must live on for a moment when the checker is gone, to end what is below it: it sees that
+    # its standard input hangs up.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     with contextlib.suppress(OSError):
