@@ -1,4 +1,4 @@
-# make demo        port examples/ to JAX, check the ports against the originals, show the report
+# make demo        port examples/ to JAX, check the ports quickly against the originals, show the report
 # make test        what CI runs: lint, types, layers, tests
 # make extension   types and unit tests of the VS Code extension: needs node
 # make e2e         the extension in a real VS Code: needs node, chromium and a C++ compiler
@@ -14,7 +14,7 @@ PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --cons
 
 # Exit code 1 is findings: examples/functional.py has a call that no rule can port, on purpose.
 demo: .venv/.installed
-	@.venv/bin/torchport port examples --output build-report/demo \
+	@.venv/bin/torchport port examples --quick --output build-report/demo \
 		--report build-report/demo/report.json || test $$? -eq 1
 
 test: .venv/.installed-dev
