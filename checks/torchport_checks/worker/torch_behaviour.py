@@ -24,7 +24,8 @@ def steps(
 
     The objective is the inner product of all outputs with the fixed cotangent; gradients are clipped to
     a global norm of 1, and momentum is 0.9. Returns `objectives`, one per step, and the `parameters` and
-    `buffers` after the last, by name; or `error`.
+    `buffers` after the last, by name; or `error`. There are no objectives where a step is random, as one
+    of an LSTM with dropout between its layers is.
     """
     try:
         with side.borrowed(True, precise) as target:
@@ -48,7 +49,7 @@ def _steps(
     for step in range(count):
         # The weights are moved once; inputs are the same in every step.
         outcome = side.run_once(target, call, True, True, precise, jitter if step == 0 else None)
-        if outcome["weight_gradients"] is None:
+        if outcome["weight_gradients"] is None or outcome["random"]:
             return {"error": None, "objectives": None}
         objectives.append(objective(outcome["output"]))
         gradients = {
