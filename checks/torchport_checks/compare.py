@@ -16,9 +16,8 @@ Where the inputs were cast to half precision, as the caller never did, a port th
 precision (`jnp.zeros(n)` for `x.new_zeros(n)`) is told in a note; one that gives half where torch
 takes care to compute in single is wrong where that costs digits.
 
-Values are judged against
-what float64 says rather than by a tolerance, because a fixed tolerance either flags honest rounding
-or misses bugs of small scale:
+Values are judged against what float64 says rather than by a tolerance, because a fixed tolerance either
+flags honest rounding or misses bugs of small scale:
 
 - within 16 ulp is equal; integers and booleans must be exact;
 - with the float64 reference `r`, torch's own error `et = |torch - r|` and the port's `ec`, the port

@@ -53,9 +53,9 @@ def test_enough_is_held_out() -> None:
 
 @pytest.mark.parametrize("record", RECORDS, ids=[r.name for r in RECORDS])
 def test_every_text_defines_its_name(record: object) -> None:
-    for code in filter(None, (record.original, record.wrong, record.right)):  # type: ignore[attr-defined]
+    for code in filter(None, (record.original, record.wrong, record.right)):
         names = {getattr(node, "name", "") for node in ast.parse(code).body}
-        assert record.name in names  # type: ignore[attr-defined]
+        assert record.name in names
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def outcomes() -> dict[tuple[str, str], object]:
 def test_the_wrong_port_is_found_and_the_right_one_verified(
     record: object, outcomes: dict[tuple[str, str], object]
 ) -> None:
-    name = record.name  # type: ignore[attr-defined]
+    name = record.name
     wrong, right = outcomes[name, "wrong"], outcomes[name, "right"]
-    assert wrong.detected, wrong  # type: ignore[attr-defined]
-    assert right.status == "verified", right  # type: ignore[attr-defined]
+    assert wrong.detected, wrong
+    assert right.status == "verified", right

@@ -11,12 +11,12 @@ from flax import nnx
 
 from .loading import describe
 from .moments import CONSTRUCTIONS, collect, runs_for, stacked
-from .protocol import Array, cotangent, leaves
+from .protocol import Array, leaves
+from .training import MOMENTUM, objective
 
 if TYPE_CHECKING:
     from .jax_side import Side
 
-MOMENTUM = 0.9
 _MOST_EAGERLY = 64
 
 
@@ -30,12 +30,7 @@ def steps(runner: Any, args: Any, kwargs: Any, count: int, rate: float) -> dict[
         outputs, (_, buffers), pulled = runner.execute(values, carried, *inputs)
         if pulled is None:
             return {"error": None, "objectives": None}
-        objectives.append(
-            sum(
-                np.real(np.vdot(cotangent(i, o.shape).astype(np.float64), np.asarray(o, "float64")))
-                for i, o in enumerate(outputs)
-            )
-        )
+        objectives.append(objective(runner.side.to_wire(outputs)))
         norm = jnp.sqrt(sum(jnp.sum(jnp.abs(g) ** 2) for g in pulled[0]))
         scale = 1 / jnp.maximum(norm, 1)
         velocity = [

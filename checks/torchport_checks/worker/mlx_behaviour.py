@@ -9,12 +9,10 @@ import numpy as np
 
 from .loading import describe
 from .moments import CONSTRUCTIONS, collect
-from .protocol import cotangent
+from .training import MOMENTUM, objective
 
 if TYPE_CHECKING:
     from .mlx_side import Side
-
-MOMENTUM = 0.9
 
 
 def steps(run: Any, count: int, rate: float) -> dict[str, Any]:
@@ -30,7 +28,7 @@ def steps(run: Any, count: int, rate: float) -> dict[str, Any]:
                 return {"error": None, "objectives": None}
             mx.eval(results, pulled)
             outputs, _, buffers = results
-            objectives.append(_objective(outputs))
+            objectives.append(objective(run.travelling(outputs)))
             gradients = pulled["weights"]
             norm = mx.sqrt(sum((g * g).sum() for g in gradients)) if gradients else mx.array(0.0)
             scale = 1 / mx.maximum(norm, 1)
@@ -46,16 +44,6 @@ def steps(run: Any, count: int, rate: float) -> dict[str, Any]:
             "parameters": {n: run.read(n) for n in run.names},
             "buffers": {n: run.read(n) for n in run.buffers},
         }
-
-
-def _objective(outputs: list[mx.array]) -> float:
-    inexact = [o for o in outputs if mx.issubdtype(o.dtype, mx.inexact)]
-    return float(
-        sum(
-            np.real(np.vdot(cotangent(i, o.shape).astype(np.float64), np.array(o)))
-            for i, o in enumerate(inexact)
-        )
-    )
 
 
 def samples(side: Side, run: Any, least: int) -> dict[str, Any]:

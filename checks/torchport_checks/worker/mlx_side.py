@@ -226,9 +226,10 @@ class _Run:
         weights = [place.array for place in self.trained]
         found, _, _ = self._plain({"weights": weights, "inputs": moving}, fixed, seed)
         mx.eval(found)
-        return self._travelling(found)
+        return self.travelling(found)
 
-    def _travelling(self, found: list[mx.array]) -> Any:
+    def travelling(self, found: list[mx.array]) -> Any:
+        """The output of the last call, with `found` for its arrays, as it travels."""
         return tree_map(
             lambda leaf: to_array(found[leaf.index]) if isinstance(leaf, Slot) else leaf, self.tree
         )
@@ -259,7 +260,7 @@ class _Run:
         after = {path: to_array(value) for path, value in arguments.items()}
         outcome: dict[str, Any] = {
             "error": None,
-            "output": self._travelling(found),
+            "output": self.travelling(found),
             "mutated": {p: array for p, array in after.items() if not _equal(array, given[p])},
             "buffers": {n: side.source_layout(n, to_array(b)) for n, b in buffers.items()},
             "input_gradients": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import importlib
 import importlib.util
@@ -25,7 +26,7 @@ class Slot:
     index: int
 
 
-class PortSide:
+class PortSide(abc.ABC):
     """The operations that are one for all frameworks; a framework's side derives from it.
 
     Attributes:
@@ -39,8 +40,9 @@ class PortSide:
     library: str
     module_class: type
 
-    def ping(self) -> None:
+    def ping(self) -> bool:
         """Answer."""
+        return True
 
     def load(self, path: str, source: Array, equivalent: bool = False) -> dict[str, Any]:
         """Run the file and give the lines of its definitions.
@@ -102,29 +104,29 @@ class PortSide:
 
     # What a framework's side gives.
 
+    @abc.abstractmethod
     def operators(self) -> dict[str, Any]:
         """What an equivalent graph calls in the place of operators: `equivalents.namespace`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def instance(self, cls: Any, init: dict[str, Any]) -> Any:
         """`cls` with the travelled arguments `init`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def bound(self, function: Any, modules: dict[str, Any]) -> Any:
         """A module of `modules` by name, that calls `function` with them and other arguments."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def numpy(self, array: Array) -> np.ndarray:
         """A travelled array as the framework takes it from numpy."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def array(self, array: Array) -> Any:
         """A travelled array as the framework's."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def dtype(self, name: str) -> Any:
         """The framework's dtype of a name of torch's."""
-        raise NotImplementedError
 
     # Values that travel.
 

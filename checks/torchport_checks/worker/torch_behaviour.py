@@ -9,12 +9,10 @@ import torch
 
 from .loading import describe
 from .moments import CONSTRUCTIONS, collect
-from .protocol import cotangent, leaves
+from .training import MOMENTUM, objective
 
 if TYPE_CHECKING:
     from .torch_side import Side
-
-MOMENTUM = 0.9
 
 
 def steps(
@@ -68,17 +66,6 @@ def _steps(
         "parameters": {n: side.to_wire(p) for n, p in parameters.items()},
         "buffers": {n: side.to_wire(b) for n, b in target.named_buffers()},
     }
-
-
-def objective(output: Any) -> float:
-    """The inner product of an output's arrays, as they travel, with the fixed cotangent."""
-    arrays = [leaf for _, leaf in leaves(output) if getattr(leaf, "inexact", False)]
-    return float(
-        sum(
-            np.real(np.vdot(cotangent(i, a.shape).astype(np.float64), a.value))
-            for i, a in enumerate(arrays)
-        )
-    )
 
 
 def samples(side: Side, call: dict[str, Any], train: bool, least: int) -> dict[str, Any]:

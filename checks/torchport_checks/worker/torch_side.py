@@ -764,11 +764,11 @@ class Side:
         torch._dynamo.reset()
         # Inductor needs a C++ compiler on the CPU; without one the graph is captured and run as it is.
         has_compiler = self.device.type != "cpu" or shutil.which(os.environ.get("CXX", "c++"))
+        backend = "inductor" if has_compiler else "aot_eager"
         plain = self.target
         if isinstance(plain, torch.nn.Module):
-            self.target.compile(backend="inductor" if has_compiler else "aot_eager")
+            plain.compile(backend=backend)
         else:
-            backend = "inductor" if has_compiler else "aot_eager"
             self.target = torch.compile(plain, backend=backend)
         try:
             return [self._outcome(calls[n], train, gradients) for train, n in cases]

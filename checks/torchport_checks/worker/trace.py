@@ -242,7 +242,7 @@ class _Instrument(ast.NodeTransformer):
     def visit_UnaryOp(self, node: ast.UnaryOp) -> ast.expr:
         """An operator; a negative literal is none."""
         if isinstance(node.operand, ast.Constant) or isinstance(node.op, ast.Not):
-            return self.generic_visit(node)  # type: ignore[return-value]
+            return self.generic_visit(node)
         return self._wrap(node, "op", type(node.op).__name__)
 
     def visit_Compare(self, node: ast.Compare) -> ast.expr:
@@ -261,7 +261,7 @@ class _Instrument(ast.NodeTransformer):
 
     def _wrap(self, node: Any, kind: str, called: str) -> ast.expr:
         if not self.functions:
-            return self.generic_visit(node)  # type: ignore[return-value]
+            return self.generic_visit(node)
         original = (node.lineno, node.end_lineno), self._text(node)
         outer, self.below = self.below, []
         if isinstance(node, ast.Call):
