@@ -63,6 +63,11 @@ class Case:
         return f"{'train' if self.train else 'eval'}, {self.draw}"
 
     @property
+    def tied(self) -> bool:
+        """Whether elements may be equal, or have no order; a searched input may be anything."""
+        return self.draw in TIED or self.draw.startswith("searched")
+
+    @property
     def gradients(self) -> bool:
         """Whether gradients are run, where the result has any."""
         return self.draw not in _FORWARD

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from torchport_checks.compare import Comparison, compare
-from torchport_checks.draws import HALVES, TIED, Case
+from torchport_checks.draws import HALVES, Case
 from torchport_checks.subject import Outcome, Subject
 from torchport_checks.verdicts import Category, Difference, Errors, Gradients
 from torchport_checks.worker.protocol import Array, leaves
@@ -87,7 +87,7 @@ class _Judging:
         values = self._values()
         values.add(self._arguments())
         numeric = {d.category for d in values.differences} & NUMERIC
-        tied = self.case.draw in TIED
+        tied = self.case.tied
         if numeric and self.case.draw != "normal":
             left_open = self._ties()
             if tied and (unordered := left_open["unordered"]):

@@ -88,3 +88,12 @@ def bounded(p, ids):
     port = "def bounded(p, ids):\n    return jnp.log(p)[ids]"
     verdict = searching.check(*write_pair(tmp_path, original, port)).of("bounded")
     assert verdict.status == "verified", verdict.message
+
+
+def test_the_order_of_equal_elements_is_torchs_to_choose(
+    searching: Checker, tmp_path: Path
+) -> None:
+    original = "def best(x):\n    return x.topk(3, dim=1).indices"
+    port = "def best(x):\n    return x.shape[1] - 1 - jax.lax.top_k(x[:, ::-1], 3)[1]"
+    verdict = searching.check(*write_pair(tmp_path, original, port)).of("best")
+    assert verdict.status == "verified", verdict.message
