@@ -1,7 +1,7 @@
 """Torch's own test oracle, applied to a catalogue: rules by API, samples, comparison.
 
-A *case* is one OpInfo and one API that the catalogue ports. Each sample of the case is run in torch
-(float32, and float64 as the reference) and in the rule, eagerly, under `jax.jit` and through a
+A *case* is one OpInfo and one API that a target's catalogue ports. Each sample of the case is run in
+torch (float32, and float64 as the reference) and in the rule, eagerly, under `jax.jit` and through a
 vector-Jacobian product. What the signature of every overload rejects is counted as rejected, what
 differs as a failure.
 """
@@ -12,20 +12,12 @@ import importlib
 import itertools
 import os
 import typing
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Thousands of small programs are compiled, each run once: compile them fast, not well.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-
-import jax
-import jax.numpy as jnp
 import numpy as np
 import torch
-from flax import nnx
+import torch.utils._pytree as pytree
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.testing._internal.opinfo.core import (
     BinaryUfuncInfo,
@@ -36,12 +28,12 @@ from torch.testing._internal.opinfo.core import (
 )
 
 from torchport_translators.catalogue.bind import Bound, Refusal, accepts, bind
-from torchport_translators.catalogue.load import Rule, catalogue
+from torchport_translators.catalogue.load import Rule
 from torchport_translators.source import kinds as k
 
-torch.set_num_threads(1)
+from .frameworks import JAX, Framework
 
-CATALOGUE = catalogue("jax")
+torch.set_num_threads(1)
 
 # ----------------------------------------------------------------- from a call to a rule's function
 
@@ -50,48 +42,48 @@ class Rejected(TypeError):
     """No overload takes these arguments: the translator reports a finding."""
 
 
-def function_of(rule: Rule) -> Callable[..., object]:
+def function_of(rule: Rule, on: Framework) -> Callable[..., object]:
     """The function or class itself, to be called."""
     return getattr(
-        importlib.import_module(f"torchport_translators.jax.{rule.module.name}"), rule.name
+        importlib.import_module(f"torchport_translators.{on.name}.{rule.module.name}"), rule.name
     )
 
 
 def resolve(
-    api: str, args: Sequence[object], kwargs: Mapping[str, object]
+    api: str, args: Sequence[object], kwargs: Mapping[str, object], on: Framework = JAX
 ) -> tuple[Rule, Callable[[], object]]:
-    """The rule that the engine chooses for jax arguments in torch's signature, and its call.
+    """The rule that the engine chooses for a target's arguments in torch's signature, and its call.
 
     Raises:
         Rejected: no overload takes them.
     """
     reasons: list[str] = []
-    for rule in CATALOGUE.find(api):
+    for rule in on.catalogue.find(api):
         bound = bind(rule, args, kwargs)
         if isinstance(bound, Refusal):
             reasons.append(bound.reason)
         elif not accepts(
             rule,
-            {name: _kind(value) for name, value in bound.arguments.items()},
-            {name: [_kind(value) for value in values] for name, values in bound.varargs.items()},
+            {name: _kind(value, on) for name, value in bound.arguments.items()},
+            {name: [_kind(item, on) for item in items] for name, items in bound.varargs.items()},
         ):
             reasons.append(f"{rule.name} is for arguments of other kinds")
         else:
-            return rule, _call(rule, bound)
+            return rule, _call(rule, bound, on)
     raise Rejected("; ".join(dict.fromkeys(reasons)))
 
 
-def _call(rule: Rule, bound: Bound[object]) -> Callable[[], object]:
+def _call(rule: Rule, bound: Bound[object], on: Framework) -> Callable[[], object]:
     arguments = {name: _as_written(value) for name, value in bound.arguments.items()}
     positional: list[object] = []
     for values in bound.varargs.values():
         spread = values[0] if len(values) == 1 and isinstance(values[0], list | tuple) else values
         before = [p.name for p in rule.params if p.form == "positional"]
         positional = [arguments.pop(name) for name in before] + list(spread)
-    function = function_of(rule)
+    function = function_of(rule, on)
 
     def call() -> object:
-        random = {"rngs": nnx.Rngs(0)} if rule.random else {}
+        random = on.random() if rule.random else {}
         return function(*positional, **arguments, **bound.keywords, **random)
 
     return call
@@ -104,52 +96,39 @@ def _as_written(value: object) -> object:
     return value
 
 
-def _kind(value: object) -> k.Kind:
+def _kind(value: object, on: Framework) -> k.Kind:
+    if isinstance(value, on.array):
+        return k.TENSOR
     match value:
-        case jax.Array():
-            return k.TENSOR
         case None:
             return k.NONE
         case bool() | int() | float() | complex() | str():
             return k.Scalar(type(value).__name__)
         case tuple() | list():
-            return k.Sequence(type(value).__name__, tuple(map(_kind, value)))
+            return k.Sequence(type(value).__name__, tuple(_kind(item, on) for item in value))
         case torch.device():
             return k.Scalar("device")
         case _:
-            is_dtype = isinstance(value, np.dtype | type) or hasattr(value, "dtype")
+            named = type(value).__name__ == "Dtype"  # mlx's, which are no types
+            is_dtype = named or isinstance(value, np.dtype | type) or hasattr(value, "dtype")
             return k.Scalar("dtype") if is_dtype else k.UNKNOWN
 
 
-# ------------------------------------------------------------------------------ torch to jax
+# ------------------------------------------------------------------------- torch to a target
 
 
-@cache
-def jax_dtype(dtype: torch.dtype) -> object:
-    """What the catalogue makes of a dtype."""
-    return eval(CATALOGUE.names[str(dtype)], {"jnp": jnp})
-
-
-def to_jax(value: object) -> object:
+def to_port(value: object, on: Framework = JAX) -> object:
     """A torch argument or result as the port has it."""
     if isinstance(value, torch.Tensor):
-        plain = value.detach().resolve_conj().resolve_neg()
-        dtype = jax_dtype(value.dtype)
-        if value.dtype is torch.bfloat16:
-            plain = plain.float()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # float64 becomes float32, as it does in a port
-            return jnp.asarray(plain.numpy(force=True), dtype)
+        return on.of_tensor(value)
     if isinstance(value, torch.dtype):
-        return jax_dtype(value)
-    if isinstance(value, torch.Size):
-        return tuple(value)
+        return on.dtype(value)
     if isinstance(value, tuple):
-        return tuple(to_jax(item) for item in value)
+        return tuple(to_port(item, on) for item in value)
     if isinstance(value, list):
-        return [to_jax(item) for item in value]
+        return [to_port(item, on) for item in value]
     if isinstance(value, dict):
-        return {key: to_jax(item) for key, item in value.items()}
+        return {key: to_port(item, on) for key, item in value.items()}
     return value
 
 
@@ -188,31 +167,35 @@ def _leaves(value: object) -> list[object]:
 # ---------------------------------------------------------------------------------- comparison
 
 
-def difference(port: object, torch32: object, reference: object) -> str | None:
+def difference(port: object, torch32: object, reference: object, on: Framework = JAX) -> str | None:
     """How a result of a rule differs from torch's, or None where it does not.
 
     The error of the port against float64 may be what torch's own float32 shows there, with room for
     another order of operations: max(8 et, 64 eps |r|, 4 max et, 2 eps max|r|).
     """
     if not isinstance(torch32, torch.Tensor):
-        if isinstance(port, jax.Array | np.ndarray) and port.ndim == 0:
+        if isinstance(port, on.array | np.ndarray) and port.ndim == 0:
             port = port.item()
         if isinstance(torch32, torch.dtype):
-            torch32 = jax_dtype(torch32)
+            torch32 = on.dtype(torch32)
         same = port == torch32 or (port != port and torch32 != torch32)
         if isinstance(torch32, float) and isinstance(port, float) and not same:
             return difference(
-                jnp.float32(port), torch.tensor(torch32), torch.tensor(reference).double()
+                np.float32(port), torch.tensor(torch32), torch.tensor(reference).double(), on
             )
         return None if same else f"{port!r} where torch has {torch32!r}"
-    if not isinstance(port, jax.Array | np.ndarray | np.generic):
+    if not isinstance(port, on.array | np.ndarray | np.generic):
         return f"a {type(port).__name__} where torch has a tensor"
-    # float64 is float32 unless jax is told otherwise, and the port leaves that to its user.
-    if (dtype := jax.dtypes.canonicalize_dtype(jax_dtype(torch32.dtype))) != port.dtype:
-        return f"dtype {port.dtype} where torch has {dtype}"
+    if (held := on.held(torch32.dtype)) != (mine := on.name_of(port.dtype)):
+        if mine not in on.stands_for.get(held, ()):
+            return f"dtype {mine} where torch has {held}"
     if tuple(port.shape) != tuple(torch32.shape):
         return f"shape {tuple(port.shape)} where torch has {tuple(torch32.shape)}"
-    mine, theirs, exact = _wide(to_numpy(port)), _wide(_numpy(torch32)), _wide(_numpy(reference))
+    mine, theirs, exact = (
+        _wide(to_numpy(port, on)),
+        _wide(_numpy(torch32)),
+        _wide(_numpy(reference)),
+    )
     if exact.shape != theirs.shape:
         exact = theirs
     if mine.dtype == np.int64:
@@ -220,7 +203,7 @@ def difference(port: object, torch32: object, reference: object) -> str | None:
         fits = (theirs >= -(2**31)) & (theirs < 2**31)
         wrong = fits & (mine != theirs)
     else:
-        wrong = ~_close(mine, theirs, exact, dtype)
+        wrong = ~_close(mine, theirs, exact, torch32.dtype)
     if not wrong.any():
         return None
     at = tuple(int(i) for i in np.argwhere(wrong)[0])
@@ -228,15 +211,16 @@ def difference(port: object, torch32: object, reference: object) -> str | None:
 
 
 def _close(
-    mine: np.ndarray, theirs: np.ndarray, exact: np.ndarray, dtype: np.dtype[typing.Any]
+    mine: np.ndarray, theirs: np.ndarray, exact: np.ndarray, dtype: torch.dtype
 ) -> np.ndarray:
     if np.iscomplexobj(mine) or np.iscomplexobj(theirs):
         parts = [
-            _close(get(mine), get(theirs), get(exact), np.dtype(np.float32))
-            for get in (np.real, np.imag)
+            _close(get(mine), get(theirs), get(exact), torch.float32) for get in (np.real, np.imag)
         ]
         return parts[0] & parts[1]
-    eps = float(jnp.finfo(dtype).eps)
+    # A port that leaves float64 to its user computes in float32.
+    form = torch.finfo(torch.float32 if dtype is torch.float64 else dtype)
+    eps = form.eps
     with np.errstate(all="ignore"):
         finite = np.isfinite(theirs) & np.isfinite(exact)
         r = np.where(finite, exact, 0)
@@ -244,7 +228,7 @@ def _close(
         ec = np.abs(mine - r)
         allowed = np.maximum(8 * et, 64 * eps * np.abs(r))
         floor = max(4 * et.max(initial=0), 2 * eps * np.abs(r).max(initial=0))
-        tiny = 16 * float(jnp.finfo(dtype).tiny)  # XLA flushes denormals to zero
+        tiny = 16 * form.tiny  # XLA flushes denormals to zero
         close = ec <= np.maximum(allowed, floor) + tiny
         same = (mine == theirs) | (np.isnan(mine) & np.isnan(theirs))
         # Where float32 overflows and float64 does not, either is torch's answer.
@@ -253,9 +237,8 @@ def _close(
         )
 
 
-def to_numpy(value: object) -> np.ndarray:
-    array = np.asarray(value)
-    return array.astype(np.float32) if array.dtype == jnp.bfloat16 else array
+def to_numpy(value: object, on: Framework = JAX) -> np.ndarray:
+    return on.numpy(value) if isinstance(value, on.array) else np.asarray(value)
 
 
 def _numpy(value: object) -> np.ndarray:
@@ -287,9 +270,6 @@ COMPOSED = {"linalg.pinv/singular", "linalg.lstsq/grad_oriented", "normal/in_pla
 # APIs whose values are not promised.
 UNINITIALISED = {"empty", "empty_like", "new_empty", "empty_permuted"}
 
-# What jax says of the axis of a 0-d array (torch takes 0 and -1 there) and of a 0-d grid.
-NO_AXES = ("array of dimension 0", "array of shape ()", "meshgrid must be 1D")
-
 EVERYTHING = os.environ.get("TORCHPORT_OPINFO") == "all"
 # How many of torch's samples the default run takes of each dtype; complex ones only of an op that
 # has no others.
@@ -298,10 +278,11 @@ SAMPLES = {torch.float32: 3, torch.int64: 2, torch.bool: 1, torch.complex64: 3}
 
 @dataclass(frozen=True, repr=False)
 class Case:
-    """One OpInfo and one API of it that the catalogue ports."""
+    """One OpInfo and one API of it that a target's catalogue ports."""
 
     op: OpInfo
     api: str
+    on: Framework = JAX
 
     def __repr__(self) -> str:
         return self.id
@@ -335,7 +316,7 @@ class Outcome:
         self.rejected[why] = self.rejected.get(why, 0) + 1
 
 
-def cases() -> list[Case]:
+def cases(on: Framework = JAX) -> list[Case]:
     """One case for each OpInfo and each set of rules that its names (aliases, method) lead to."""
     found: list[Case] = []
     for op in op_db:
@@ -345,10 +326,10 @@ def cases() -> list[Case]:
         apis = [f"torch.{name}" for name in names] + [f"torch.Tensor.{name}" for name in names]
         seen: set[tuple[Rule, ...]] = set()
         for api in apis:
-            rules = CATALOGUE.find(api)
+            rules = on.catalogue.find(api)
             if rules and rules not in seen:
                 seen.add(rules)
-                found.append(Case(op, api))
+                found.append(Case(op, api, on))
     return found
 
 
@@ -420,16 +401,16 @@ class Arguments:
     """The arguments of one sample, in torch's order, and their leaves."""
 
     def __init__(self, case: Case, sample: SampleInput) -> None:
-        self.op, self.sample = case.op, sample
+        self.op, self.sample, self.on = case.op, sample, case.on
         raw = (sample.input, *sample.args)
         is_method = case.api.startswith("torch.Tensor.")
         order = None if is_method else REORDERED.get(_op_id(case.op), REORDERED.get(case.op.name))
         self.torch = _plain((order(*raw) if order else raw, sample.kwargs))
-        self.jax = to_jax(self.torch)
-        self.leaves, self.structure = jax.tree.flatten(self.jax)
+        self._torch_leaves, self.structure = pytree.tree_flatten(self.torch)
+        self.leaves = [to_port(leaf, case.on) for leaf in self._torch_leaves]
 
     def torch_leaves(self) -> list[object]:
-        return self.structure.flatten_up_to(self.torch)
+        return self._torch_leaves
 
     def run_torch(self) -> object:
         torch.manual_seed(0)
@@ -442,8 +423,8 @@ class Arguments:
         leaves = list(self.leaves)
         for index, value in (changed or {}).items():
             leaves[index] = value
-        args, kwargs = jax.tree.unflatten(self.structure, leaves)
-        return resolve(api, args, kwargs)
+        args, kwargs = pytree.tree_unflatten(leaves, self.structure)
+        return resolve(api, args, kwargs, self.on)
 
     def __str__(self) -> str:
         args, kwargs = typing.cast(tuple[tuple[object, ...], dict[str, object]], self.torch)
@@ -490,7 +471,7 @@ def _run_sample(
         try:
             why = action()
         except Exception as error:
-            if any(words in str(error) for words in NO_AXES):
+            if any(words in str(error) for words in case.on.no_axes):
                 outcome.reject("an axis of a tensor that has none, which torch takes")
                 return False
             first = str(error).strip().split("\n")[0][:200]
@@ -501,9 +482,10 @@ def _run_sample(
 
     def compare(got: object) -> str | None:
         if random:
-            mine, theirs = _shapes(got), _shapes(to_jax(expected))
+            mine, theirs = _shapes(got, case.on), _shapes(to_port(expected, case.on), case.on)
             return None if mine == theirs else f"{mine} where torch has {theirs}"
-        return compare_results(got, expected, reference, sample.output_process_fn_grad)
+        process = sample.output_process_fn_grad
+        return compare_results(got, expected, reference, process, on=case.on)
 
     if not agrees("value", lambda: compare(call())):
         return
@@ -524,24 +506,25 @@ def _run_sample(
     outcome.equal += fine
 
 
-def _shapes(value: object) -> object:
+def _shapes(value: object, on: Framework) -> object:
     return [
-        (str(leaf.dtype), tuple(leaf.shape)) if isinstance(leaf, jax.Array) else type(leaf)
+        (str(leaf.dtype), tuple(leaf.shape)) if isinstance(leaf, on.array) else type(leaf)
         for leaf in _leaves(value)
     ]
 
 
 def _run_jitted(case: Case, given: Arguments) -> object:
     """The rule under `jax.jit`, with every array traced and everything else static."""
-    arrays = {i: leaf for i, leaf in enumerate(given.leaves) if isinstance(leaf, jax.Array)}
+    array = case.on.array
+    arrays = {i: leaf for i, leaf in enumerate(given.leaves) if isinstance(leaf, array)}
     static: list[object] = []
 
-    def run(arrays: dict[int, jax.Array]) -> list[object]:
+    def run(arrays: dict[int, object]) -> list[object]:
         results = _leaves(given.resolve(case.api, dict(arrays))[1]())
-        static[:] = [None if isinstance(leaf, jax.Array) else leaf for leaf in results]
-        return [leaf for leaf in results if isinstance(leaf, jax.Array)]
+        static[:] = [None if isinstance(leaf, array) else leaf for leaf in results]
+        return [leaf for leaf in results if isinstance(leaf, array)]
 
-    traced = iter(jax.jit(run)(arrays))
+    traced = iter(case.on.jit(run, arrays))
     results = [next(traced) if leaf is None else leaf for leaf in static]
     return results[0] if len(results) == 1 else results
 
@@ -559,21 +542,27 @@ def compare_results(
     torch32: object,
     reference: object,
     process: Callable[[object], object] = lambda value: value,
+    *,
+    on: Framework = JAX,
 ) -> str | None:
     """How a result (a tensor, a value, or tuples of them) differs from torch's, or None.
 
     `process` is what OpInfo does to a result before it compares (signs of eigenvectors, ...).
     """
     if not _is_identity(process):
-        port = to_jax(process(jax.tree.map(lambda x: torch.from_numpy(np.array(x)), port)))
+        port = to_port(process(pytree.tree_map(lambda x: _tensor(x, on), port)), on)
         torch32, reference = process(torch32), process(reference)
     mine, theirs, exact = _leaves(port), _leaves(torch32), _leaves(reference)
     if len(mine) != len(theirs):
         return f"{len(mine)} results where torch has {len(theirs)}"
     for index, values in enumerate(zip(mine, theirs, exact, strict=True)):
-        if why := difference(*values):
+        if why := difference(*values, on):
             return why if len(mine) == 1 else f"result {index}: {why}"
     return None
+
+
+def _tensor(value: object, on: Framework) -> object:
+    return torch.from_numpy(to_numpy(value, on)) if isinstance(value, on.array) else value
 
 
 def _compare_gradients(
@@ -618,17 +607,15 @@ def _compare_gradients(
     theirs = torch_vjp(given, expected)
     exact = torch_vjp(wide, reference) if reference is not expected else theirs
 
-    def run(values: list[jax.Array]) -> list[object]:
+    def run(values: Sequence[object]) -> list[object]:
         changed = dict(zip(wanted, values, strict=True))
         outputs = _leaves(given.resolve(case.api, changed)[1]())
         return [outputs[i] for i in results]
 
-    def jax_vjp(values: list[jax.Array], seeds: list[jax.Array]) -> list[jax.Array]:
-        outputs, vjp = jax.vjp(run, values)
-        pairs = zip(seeds, outputs, strict=True)
-        return vjp([seed.astype(output.dtype) for seed, output in pairs])[0]
-
-    mine = (jax.jit(jax_vjp) if rule.jit else jax_vjp)(
-        [given.leaves[i] for i in wanted], [jnp.asarray(cotangents[i]) for i in results]
+    mine = case.on.vjp(
+        run,
+        [given.leaves[i] for i in wanted],
+        [case.on.of_numpy(cotangents[i]) for i in results],
+        jit=rule.jit,
     )
-    return compare_results(mine, theirs, exact)
+    return compare_results(mine, theirs, exact, on=case.on)

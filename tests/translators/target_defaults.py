@@ -11,6 +11,7 @@ import ast
 import importlib
 import inspect
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from torchport_translators.catalogue.load import catalogue
@@ -60,6 +61,8 @@ def parameters(name: str) -> list[list[object]]:
     function = getattr(owner, attribute, None)
     if not callable(function):
         return []
+    if overloads := getattr(function, "__nb_signature__", None):
+        return _declared(overloads)
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -69,13 +72,47 @@ def parameters(name: str) -> list[list[object]]:
         default = parameter.default
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             break
-        if default is None or isinstance(default, bool | int | float | str):
+        if _is_literal(default):
             rows.append([parameter.name, default])
         elif default == ():
             rows.append([parameter.name, []])
         else:
             rows.append([parameter.name])
     return rows
+
+
+def _declared(
+    overloads: Sequence[tuple[str, str, tuple[object, ...] | None]],
+) -> list[list[object]]:
+    """The parameters that a function of C++ (nanobind) says it has; none where it has overloads.
+
+    MLX's are `def sum(a: array, /, axis: None | int = None, ...) -> array`, and a default that has no
+    literal is a name, or `\\0` for the first of those given beside the text.
+    """
+    if len(overloads) != 1:
+        return []
+    text, _, defaults = overloads[0]
+    for index, default in enumerate(defaults or ()):
+        text = text.replace(f"\\{index}", repr(default) if _is_literal(default) else "...")
+    tree = ast.parse(f"{text}: ...").body[0]
+    assert isinstance(tree, ast.FunctionDef)
+    spec = tree.args
+    positional = [*spec.posonlyargs, *spec.args]
+    missing = [None] * (len(positional) - len(spec.defaults))
+    pairs = list(zip(positional, missing + spec.defaults, strict=True))
+    if not spec.vararg:
+        pairs += zip(spec.kwonlyargs, spec.kw_defaults, strict=True)
+    rows: list[list[object]] = []
+    for arg, default in pairs:
+        try:
+            rows.append([arg.arg] if default is None else [arg.arg, ast.literal_eval(default)])
+        except ValueError:
+            rows.append([arg.arg])
+    return rows
+
+
+def _is_literal(value: object) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def table(target: str) -> str:
@@ -90,4 +127,5 @@ def table(target: str) -> str:
 
 
 if __name__ == "__main__":
-    (FOLDER / "jax" / "defaults.json").write_text(table("jax"), "utf-8")
+    for target in ("jax", "mlx"):
+        (FOLDER / target / "defaults.json").write_text(table(target), "utf-8")

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from .oracle import compare_results, resolve, to_jax
+from .oracle import compare_results, resolve, to_port
 
 INF = float("inf")
 NAN = float("nan")
@@ -253,8 +253,8 @@ def test_agrees_with_torch_at(name: str) -> None:
     torch32, gradients32 = in_torch(torch.float32)
     torch64, gradients64 = in_torch(torch.float64)
 
-    args = [to_jax(tensors(value, torch.float32)) for value in given]
-    named = {key: to_jax(tensors(value, torch.float32)) for key, value in keywords.items()}
+    args = [to_port(tensors(value, torch.float32)) for value in given]
+    named = {key: to_port(tensors(value, torch.float32)) for key, value in keywords.items()}
     wanted = [i for i, value in enumerate((*given, *keywords.values())) if isinstance(value, list)]
 
     def in_jax(values: list[jax.Array]) -> object:

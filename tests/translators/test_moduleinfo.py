@@ -28,15 +28,15 @@ from torch.testing._internal.common_modules import module_db
 
 from torchport_translators.weights.nnx import placements, transfer_weights
 
+from .frameworks import JAX
 from .known_failures import MODULE_FAILURES
 from .oracle import (
-    CATALOGUE,
     EVERYTHING,
     Rejected,
     compare_results,
     difference,
     resolve,
-    to_jax,
+    to_port,
 )
 
 # How many of torch's samples the default run takes of a module.
@@ -77,8 +77,8 @@ class Sample:
         Raises:
             Rejected: the rule does not take the arguments.
         """
-        args = [to_port(arg) for arg in self.args]
-        kwargs = {name: to_port(arg) for name, arg in self.kwargs.items()}
+        args = [as_argument(arg) for arg in self.args]
+        kwargs = {name: as_argument(arg) for name, arg in self.kwargs.items()}
         call = resolve(f"torch.nn.{self.name}", args, kwargs)[1]
         try:
             return call()
@@ -106,7 +106,7 @@ def show(value: object) -> str:
 FUNCTIONS = {F.relu: nnx.relu, F.gelu: partial(nnx.gelu, approximate=False)}
 
 
-def to_port(value: object) -> object:
+def as_argument(value: object) -> object:
     """An argument of a module's constructor as the port has it."""
     match value:
         case nn.TransformerEncoderLayer() | nn.TransformerDecoderLayer():
@@ -126,7 +126,7 @@ def to_port(value: object) -> object:
         case _ if callable(value) and value in FUNCTIONS:
             return FUNCTIONS[value]
         case _:
-            return to_jax(value)
+            return to_port(value)
 
 
 # ------------------------------------------------------------------------------------ samples
@@ -281,7 +281,11 @@ def torch_samples(name: str, training: bool) -> list[Sample]:
 
 
 NAMES = sorted(
-    {info.name.removeprefix("nn.") for info in module_db if CATALOGUE.find(f"torch.{info.name}")}
+    {
+        info.name.removeprefix("nn.")
+        for info in module_db
+        if JAX.catalogue.find(f"torch.{info.name}")
+    }
     | {sample.name for sample in MORE}
 )
 # Modules that do something else in training.
@@ -328,7 +332,7 @@ class Run:
         self.state = {name: value.clone() for name, value in self.module.state_dict().items()}
         self.wide_module = copy.deepcopy(self.module).double()
         self.wide_inputs = [wide(leaf) for leaf in self.inputs]
-        self.port_inputs = [to_jax(leaf) for leaf in self.inputs]
+        self.port_inputs = [to_port(leaf) for leaf in self.inputs]
         self.expected = self.call(self.module, self.inputs)
         self.reference = self.call(self.wide_module, self.wide_inputs)
         self.port = sample.port()

@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 generator = run_path(str(HERE / "target_defaults.py"))
 
 
-@pytest.mark.parametrize("target", ["jax"])
+@pytest.mark.parametrize("target", ["jax", "mlx"])
 def test_the_table_is_up_to_date(target: str) -> None:
     stored = json.loads((generator["FOLDER"] / target / "defaults.json").read_text("utf-8"))
     assert stored == json.loads(generator["table"](target)), (

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from .oracle import compare_results, resolve, to_jax
+from .oracle import compare_results, resolve, to_port
 
 X = torch.tensor([[1.5, -2.0, 0.0], [3.0, 4.0, 5.5]])
 IDS = torch.tensor([[1, 2], [3, 4]])
@@ -108,7 +108,7 @@ def torch_function(api: str) -> object:
 def test_rule_gives_what_torch_gives(
     api: str, args: tuple[object, ...], kwargs: dict[str, object]
 ) -> None:
-    _, port = resolve(api, to_jax(args), to_jax(kwargs))
+    _, port = resolve(api, to_port(args), to_port(kwargs))
     got = port()
 
     expected = torch_function(api)(*args, **kwargs)
@@ -118,7 +118,7 @@ def test_rule_gives_what_torch_gives(
 
 @pytest.mark.parametrize("name", ["max", "min", "eps", "tiny", "bits"])
 def test_finfo_has_torch_names(name: str) -> None:
-    _, port = resolve("torch.finfo", (to_jax(torch.float16),), {})
+    _, port = resolve("torch.finfo", (to_port(torch.float16),), {})
 
     assert float(getattr(port(), name)) == getattr(torch.finfo(torch.float16), name)
 

@@ -52,6 +52,8 @@ ROOTS = {
     "optax": Import("optax", None, "optax"),
     "np": Import("numpy", None, "np"),
     "mx": Import("mlx.core", None, "mx"),
+    "nn": Import("mlx.nn", None, "nn"),
+    "optim": Import("mlx.optimizers", None, "optim"),
     "math": Import("math", None, "math"),
     "partial": Import("functools", "partial", "partial"),
 }
