@@ -39,7 +39,6 @@ from __future__ import annotations
 
 from torchport_translators.catalogue.code import Binding, Code
 from torchport_translators.catalogue.inline import Result
-from torchport_translators.emit.imports import ROOTS
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.places import place_of, root_of, store
 from torchport_translators.rewrites.registry import expression, statement
@@ -104,7 +103,7 @@ def in_place(rw: Rewriter, node: Node) -> bool:
 
 def write_statements(rw: Rewriter, node: Node, lines: list[str]) -> None:
     """Put statements in the place of one."""
-    separator = f"\n{rw.source.indent(node)}" if rw.current.hoistable else "; "
+    separator = f"\n{rw.indent(node)}" if rw.current.hoistable else "; "
     rw.replace(node, separator.join(lines))
 
 
@@ -171,8 +170,8 @@ def stored(rw: Rewriter, place: Node, value: Code, node: Node) -> str:
                 node,
             )
             return store(rw, place, value)
-    rw.imports.needed.add(ROOTS["jax"])
-    return store(rw, place, Code(f"jax.lax.stop_gradient({value.within(Binding.TEST)})"))
+    function = rw.imports.add_root(rw.idioms.stop_gradient)
+    return store(rw, place, Code(f"{function}({value.within(Binding.TEST)})"))
 
 
 def _is_buffer(rw: Rewriter, place: Node) -> bool:

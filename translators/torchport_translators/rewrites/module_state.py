@@ -29,9 +29,26 @@ After (jax):
         def __call__(self, x):
             self.mean[...] = self.mean + 1
             return self.weight * (x - self.mean)
+After (mlx):
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    class Scale(nn.Module):
+        def __init__(self, n: int):
+            super().__init__()
+            self.weight = mx.ones((n,))
+            self.mean = mx.zeros((n,))
+            self.mask = mx.ones((n, n))
+            self.freeze(keys=["mean", "mask"], recurse=False)
+            self.bias = None
+
+        def __call__(self, x):
+            self.mean = self.mean + 1
+            return self.weight * (x - self.mean)
 Why:
     An `nnx.Param` is what optimizers train; an `nnx.Variable` is state that is saved with the module
-    but not trained, which is what a buffer is. A buffer that is not saved is a plain array.
+    but not trained, which is what a buffer is. A buffer that is not saved is a plain array. In MLX
+    every array of a module is trained that is not frozen.
 When not:
     The name is not a literal string.
 """
@@ -67,7 +84,10 @@ def register(rw: Rewriter, node: Node) -> bool:
     value = rw.expr(value_node).within(Binding.TEST)
     persistent = given.get("persistent")
     saved = persistent is None or rw.source[persistent] != "False"
-    if method.name == "register_buffer" and saved and value != "None":
+    if method.name == "register_buffer" and not rw.idioms.variables:
+        if not isinstance(value_node.kind, k.Scalar):
+            freeze(rw, node, f"{owner}", literal[0])
+    elif method.name == "register_buffer" and saved and value != "None":
         rw.imports.needed.add(ROOTS["nnx"])
         nullable = rw.nullable(value_node)
         value = f"nnx.Variable({value})"
@@ -77,7 +97,36 @@ def register(rw: Rewriter, node: Node) -> bool:
     return True
 
 
-@statement("expression_statement")
+def freeze(rw: Rewriter, node: Node, owner: str, name: str) -> None:
+    """After the last of several statements that make arrays that are not trained: freeze them."""
+    names = rw.frozen.setdefault((rw.function, owner), [])
+    names.append(name)
+    following = _next_statement(node)
+    if following is not None and _is_register(rw, following):
+        return
+    listed = ", ".join(f'"{each}"' for each in names)
+    rw.after(f"{owner}.freeze(keys=[{listed}], recurse=False)")
+    names.clear()
+
+
+def _next_statement(node: Node) -> Node | None:
+    siblings = node.parent.named() if node.parent is not None else []
+    at = siblings.index(node)
+    return siblings[at + 1] if at + 1 < len(siblings) else None
+
+
+def _is_register(rw: Rewriter, node: Node) -> bool:
+    call = node.children[0] if node.type == "expression_statement" else None
+    return (
+        call is not None
+        and call.type == "call"
+        and isinstance(call["function"].kind, k.Method)
+        and call["function"].kind.name == "register_buffer"
+        and "None" not in rw.source[call["arguments"]]
+    )
+
+
+@statement("expression_statement", target="jax")
 def value_of_buffer(rw: Rewriter, node: Node) -> bool:
     """A tensor assigned to a buffer's name is the buffer's new value."""
     assignment = node.children[0]
@@ -108,7 +157,7 @@ def _old_value(rw: Rewriter, buffer: Node) -> bool:
     return False
 
 
-@expression("call")
+@expression("call", target="jax")
 def copied(rw: Rewriter, node: Node) -> Code | None:
     """A copy of a variable is its value, which stays as it is when the variable changes."""
     if rw.called_api(node) != "torch.Tensor.clone":
@@ -120,7 +169,7 @@ def copied(rw: Rewriter, node: Node) -> Code | None:
     return Code(f"{rw.expr(receiver).text}[...]")
 
 
-@expression("attribute")
+@expression("attribute", target="jax")
 def returned(rw: Rewriter, node: Node) -> Code | None:
     """A method that returns a buffer or parameter gives its value at that time."""
     parent = node.parent

@@ -90,10 +90,13 @@ def store(rw: Rewriter, place: Node, value: Code) -> str:
             rw, place["value"]
         ):
             owner, index = element(rw, place)
+            if rw.idioms.elements_change and owner.type in ("identifier", "attribute"):
+                return f"{rw.expr(owner).text}[{index}] = {value.within(Binding.TUPLE)}"
             updated = f"{rw.value(owner).within(Binding.ATOM)}.at[{index}].set({value.text})"
             return store(rw, owner, Code(updated))
         case "attribute" | "identifier" if rw.is_variable(place):
-            return f"{rw.expr(place).text}[...] = {value.within(Binding.TEST)}"
+            held = "[...]" if rw.idioms.variables else ""
+            return f"{rw.expr(place).text}{held} = {value.within(Binding.TEST)}"
         case "identifier":
             declare(rw, place)
             return f"{rw.source[place]} = {value.within(Binding.TEST)}"
