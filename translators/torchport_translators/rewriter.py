@@ -167,7 +167,6 @@ class Rewriter:
         stopping: inside `no_grad`, where what is computed is a constant for the gradient.
         ties: output layers whose weight is an embedding's, by class.
         idioms: what the target writes where no rule is called.
-        frozen: arrays of a module that MLX shall not train, until the statement that freezes them.
         left: names that the source's text uses where it was left as it is.
     """
 
@@ -191,7 +190,6 @@ class Rewriter:
         self.findings: dict[Finding, None] = {}
         self.tally = Tally()
         self.left: set[str] = set()
-        self.frozen: dict[tuple[Function, str], list[str]] = {}
         self.module_rngs_at: Node | None = None
         self.function: Function = inference.module
         self.current: Statement = Statement(source.root, source)
@@ -770,7 +768,6 @@ class Rewriter:
             function = function.outer
         if self.module_rngs_at is None:
             self.left: set[str] = set()
-        self.frozen: dict[tuple[Function, str], list[str]] = {}
         self.module_rngs_at = self._top_statement()
         return "rngs"
 

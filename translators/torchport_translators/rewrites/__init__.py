@@ -7,6 +7,7 @@ A rewrite's docstring shows the pattern: sections `Before:`, `After (jax):` and
 from torchport_translators.rewrites import (
     apply_to_modules,
     constructor,
+    frozen_arrays,
     function_header,
     in_place,
     indexed_assignment,
@@ -30,6 +31,7 @@ __all__ = [
     "apply_to_modules",
     "constructor",
     "expressions",
+    "frozen_arrays",
     "function_header",
     "in_place",
     "indexed_assignment",

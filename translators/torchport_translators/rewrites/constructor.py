@@ -59,6 +59,7 @@ from __future__ import annotations
 
 from torchport_translators.catalogue.code import Code
 from torchport_translators.rewriter import Rewriter
+from torchport_translators.rewrites.frozen_arrays import freeze
 from torchport_translators.rewrites.registry import expression, statement
 from torchport_translators.source import kinds as k
 from torchport_translators.source.scopes import Class, Function
@@ -82,6 +83,8 @@ def class_definition(rw: Rewriter, node: Node) -> bool:
             _remove_definition(rw, child)
         else:
             rw.statement(child)
+    if not rw.idioms.variables:
+        freeze(rw, cls)
     return True
 
 

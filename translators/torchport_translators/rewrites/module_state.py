@@ -39,8 +39,8 @@ After (mlx):
             self.weight = mx.ones((n,))
             self.mean = mx.zeros((n,))
             self.mask = mx.ones((n, n))
-            self.freeze(keys=["mean", "mask"], recurse=False)
             self.bias = None
+            self.freeze(keys=["mean", "mask"], recurse=False)
 
         def __call__(self, x):
             self.mean = self.mean + 1
@@ -84,10 +84,8 @@ def register(rw: Rewriter, node: Node) -> bool:
     value = rw.expr(value_node).within(Binding.TEST)
     persistent = given.get("persistent")
     saved = persistent is None or rw.source[persistent] != "False"
-    if method.name == "register_buffer" and not rw.idioms.variables:
-        if not isinstance(value_node.kind, k.Scalar):
-            freeze(rw, node, f"{owner}", literal[0])
-    elif method.name == "register_buffer" and saved and value != "None":
+    buffer = method.name == "register_buffer" and rw.idioms.variables
+    if buffer and saved and value != "None":
         rw.imports.needed.add(ROOTS["nnx"])
         nullable = rw.nullable(value_node)
         value = f"nnx.Variable({value})"
@@ -95,35 +93,6 @@ def register(rw: Rewriter, node: Node) -> bool:
             value = f"None if {rw.expr(value_node).within(Binding.OR)} is None else {value}"
     rw.replace(node, f"{owner}.{literal[0]} = {value}")
     return True
-
-
-def freeze(rw: Rewriter, node: Node, owner: str, name: str) -> None:
-    """After the last of several statements that make arrays that are not trained: freeze them."""
-    names = rw.frozen.setdefault((rw.function, owner), [])
-    names.append(name)
-    following = _next_statement(node)
-    if following is not None and _is_register(rw, following):
-        return
-    listed = ", ".join(f'"{each}"' for each in names)
-    rw.after(f"{owner}.freeze(keys=[{listed}], recurse=False)")
-    names.clear()
-
-
-def _next_statement(node: Node) -> Node | None:
-    siblings = node.parent.named() if node.parent is not None else []
-    at = siblings.index(node)
-    return siblings[at + 1] if at + 1 < len(siblings) else None
-
-
-def _is_register(rw: Rewriter, node: Node) -> bool:
-    call = node.children[0] if node.type == "expression_statement" else None
-    return (
-        call is not None
-        and call.type == "call"
-        and isinstance(call["function"].kind, k.Method)
-        and call["function"].kind.name == "register_buffer"
-        and "None" not in rw.source[call["arguments"]]
-    )
 
 
 @statement("expression_statement", target="jax")
