@@ -144,8 +144,8 @@ class Inliner:
         if not rules:
             raise Unsupported(f"{api} has no rule")
         rule = rules[-1]
-        if as_class and not rule.is_class:
-            return Result(self._built_class(rule, api), k.UNKNOWN, rule, self)
+        if as_class and not all(each.is_class for each in rules):
+            return Result(self._built_class(rules, api), k.UNKNOWN, rule, self)
         first = next((p for p in rule.params if p.form == "positional"), None)
         if not rule.is_class and first is not None and not rule.random:
             hole = Hole(Code(first.name), k.TENSOR)
@@ -164,23 +164,27 @@ class Inliner:
                     return Result(expression.func, k.UNKNOWN, rule, self)
         return Result(Ref(rule.name, rule.module), k.UNKNOWN, rule, self)
 
-    def _built_class(self, rule: Rule, api: str) -> ast.expr:
-        """The target's class that a module rule builds: `nn.LayerNorm` is `nnx.LayerNorm`.
+    def _built_class(self, rules: Sequence[Rule], api: str) -> ast.expr:
+        """The target's class that module rules build: `nn.LayerNorm` is `nnx.LayerNorm`.
+
+        A class among the rules extends it, so that it says what either is an instance of.
 
         Raises:
-            Unsupported: the rule builds no instance of a class.
+            Unsupported: no rule builds an instance of a class.
         """
-        required = [
-            Hole(Code(p.name), k.INT)
-            for p in rule.params
-            if p.form == "positional" and p.default is None
-        ]
-        bound = self._bind(rule, required, {})
-        if isinstance(bound, Bound):
+        for rule in rules:
+            required = [
+                Hole(Code(p.name), k.INT)
+                for p in rule.params
+                if p.form == "positional" and p.default is None
+            ]
+            bound = self._bind(rule, required, {})
+            if rule.is_class or not isinstance(bound, Bound):
+                continue
             try:
                 expression = self._fold_rule(rule, bound)
             except (NotFolded, Unsupported):
-                expression = None
+                continue
             if isinstance(expression, ast.Call) and self.renderer.dotted(
                 expression.func
             ).startswith(("flax.", "mlx.nn.")):

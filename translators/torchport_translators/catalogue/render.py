@@ -17,6 +17,7 @@ from torchport_translators.catalogue.expressions import (
     rule_of,
 )
 from torchport_translators.catalogue.load import Catalogue, Rule, RuleModule
+from torchport_translators.source.syntax import Node
 
 
 @dataclass(slots=True)
@@ -90,6 +91,12 @@ class Renderer:
                 func
             ) == "functools.partial" and not self.keywords(node):
                 return self.render(only)
+            case ast.Call(func=ast.Name(id="list"), args=[ast.List() | ast.ListComp() as only]):
+                return self.render(only)
+            case ast.Call(func=ast.Name(id="list"), args=[Hole(node=Node(type=kind)) as only]) if (
+                kind in ("list", "list_comprehension")
+            ):
+                return only.code
             case ast.Call(func=func):
                 return Code(f"{self.render(func).within(Binding.ATOM)}({self._arguments(node)})")
             case ast.BinOp(left=left, op=op, right=right):
