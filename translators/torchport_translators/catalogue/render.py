@@ -91,12 +91,10 @@ class Renderer:
                 func
             ) == "functools.partial" and not self.keywords(node):
                 return self.render(only)
-            case ast.Call(func=ast.Name(id="list"), args=[ast.List() | ast.ListComp() as only]):
-                return self.render(only)
-            case ast.Call(func=ast.Name(id="list"), args=[Hole(node=Node(type=kind)) as only]) if (
-                kind in ("list", "list_comprehension")
+            case ast.Call(func=ast.Name(id=name), args=[only], keywords=[]) if (
+                name in _DISPLAYS and _is_display(only, name)
             ):
-                return only.code
+                return self.render(only)
             case ast.Call(func=func):
                 return Code(f"{self.render(func).within(Binding.ATOM)}({self._arguments(node)})")
             case ast.BinOp(left=left, op=op, right=right):
@@ -266,6 +264,20 @@ class Renderer:
 def _value_mark(node: ast.expr, wants_value: bool) -> str:
     """`[...]` after a module's variable where only its value will do."""
     return "[...]" if wants_value and isinstance(node, Hole) and node.variable else ""
+
+
+# What is such a display already needs no call that would copy it.
+_DISPLAYS = {
+    "list": (ast.List | ast.ListComp, ("list", "list_comprehension")),
+    "dict": (ast.Dict | ast.DictComp, ("dictionary", "dictionary_comprehension")),
+}
+
+
+def _is_display(node: ast.expr, name: str) -> bool:
+    displays, types = _DISPLAYS[name]
+    if isinstance(node, Hole):
+        return isinstance(node.node, Node) and node.node.type in types
+    return isinstance(node, displays)
 
 
 def _is_generator(node: ast.expr) -> bool:
