@@ -24,6 +24,7 @@ from torchport_translators.emit.import_block import present
 from torchport_translators.emit.imports import Imports, names_in
 from torchport_translators.findings import Coverage, Finding
 from torchport_translators.idioms import IDIOMS
+from torchport_translators.installed import Installed
 from torchport_translators.source import kinds as k
 from torchport_translators.source.infer import PROPERTIES, Inference
 from torchport_translators.source.kinds import Confidence
@@ -178,6 +179,7 @@ class Rewriter:
         expressions: dict[str, list[ExpressionRewrite]],
         statements: dict[str, list[StatementRewrite]],
         reserved: frozenset[str] = frozenset(),
+        installed: Installed | None = None,
     ) -> None:
         self.source = source
         self.inference = inference
@@ -186,7 +188,7 @@ class Rewriter:
         self.idioms = IDIOMS[catalogue.target]
         self.imports = Imports(inference.bound | reserved, present(source))
         self.helpers = Helpers(catalogue, self.imports, inference.bound)
-        self.inliner = Inliner(catalogue, self)
+        self.inliner = Inliner(catalogue, self, installed)
         self.findings: dict[Finding, None] = {}
         self.tally = Tally()
         self.left: set[str] = set()

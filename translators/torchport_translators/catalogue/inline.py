@@ -36,6 +36,7 @@ from torchport_translators.catalogue.expressions import (
 )
 from torchport_translators.catalogue.load import Catalogue, Rule, RuleModule
 from torchport_translators.catalogue.render import NotFolded, Renderer, Surroundings
+from torchport_translators.installed import Installed
 from torchport_translators.source import kinds as k
 from torchport_translators.source.kinds import Kind
 
@@ -100,6 +101,7 @@ class Inliner:
 
     catalogue: Catalogue
     place: Surroundings
+    installed: Installed | None = None
     renderer: Renderer = field(init=False)
     depth: int = 0
 
@@ -128,9 +130,19 @@ class Inliner:
             if not accepts(rule, kinds, rest):
                 refusals.append(Refusal("no overload takes arguments of these kinds"))
                 continue
+            if absent := self._absent(rule):
+                refusals.append(Refusal(absent, argument=rule.name))
+                continue
             return self._apply(rule, bound, api, positional, keywords)
         told = next((refusal for refusal in refusals if refusal.argument), refusals[0])
         raise Unsupported(f"{api}: {told.reason}")
+
+    def _absent(self, rule: Rule) -> str:
+        """Why a rule does not hold for the installed version of the target; empty where it does."""
+        if self.installed is None or not self.installed.lacking:
+            return ""
+        absent = sorted(self.catalogue.calls(rule) & self.installed.lacking)
+        return f"it needs {absent[0]}, which {self.installed.versions} lacks" if absent else ""
 
     def reference(self, api: str, *, as_class: bool = False) -> Result:
         """Port a function or class that is named but not called: `act = F.relu`.
@@ -144,6 +156,8 @@ class Inliner:
         if not rules:
             raise Unsupported(f"{api} has no rule")
         rule = rules[-1]
+        if absent := self._absent(rule):
+            raise Unsupported(f"{api}: {absent}")
         if as_class and not all(each.is_class for each in rules):
             return Result(self._built_class(rules, api), k.UNKNOWN, rule, self)
         first = next((p for p in rule.params if p.form == "positional"), None)

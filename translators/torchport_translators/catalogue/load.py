@@ -7,6 +7,7 @@ cold start pays only for the families that a file uses.
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -217,6 +218,7 @@ class Catalogue:
         self._folder = _PACKAGE / target
         self._modules: dict[str, RuleModule] = {}
         self._found: dict[str, tuple[Rule, ...]] = {}
+        self._calls: dict[Rule, frozenset[str]] = {}
 
     @cached_property
     def _texts(self) -> dict[str, str]:
@@ -273,6 +275,45 @@ class Catalogue:
         return rules
 
     @cached_property
+    def digest(self) -> str:
+        """Of the texts of all rule modules."""
+        texts = "\0".join(f"{name}\0{text}" for name, text in self._texts.items())
+        return hashlib.sha256(texts.encode("utf-8")).hexdigest()
+
+    def calls(self, rule: Rule) -> frozenset[str]:
+        """Full names of what a rule uses of the target, in its body and in the helpers it needs."""
+        found = self._calls.get(rule)
+        if found is None:
+            found = self._calls[rule] = frozenset(self._walk(rule, set()))
+        return found
+
+    def _walk(self, rule: Rule, seen: set[Rule]) -> Iterator[str]:
+        if rule in seen:
+            return
+        seen.add(rule)
+        for node in ast.walk(rule.node):
+            match node:
+                case ast.Attribute():
+                    name = _dotted(node, rule.module.imports)
+                    if name is not None and name.partition(".")[0] in _TARGETS[self.target]:
+                        yield name
+                case ast.Name(id=name, ctx=ast.Load()):
+                    used = self._definition(rule.module, name)
+                    if used is not None:
+                        yield from self._walk(used, seen)
+                case _:
+                    continue
+
+    def _definition(self, module: RuleModule, name: str) -> Rule | None:
+        """What a name of a rule module is, if it is a rule or a helper."""
+        if name in module.definitions:
+            return module.definitions[name]
+        origin, inner = module.imports.get(name, ("", None))
+        prefix = f"{_PACKAGE.name}.{self.target}."
+        other = self.module(origin.removeprefix(prefix)) if origin.startswith(prefix) else None
+        return other.definitions.get(inner or "") if other is not None else None
+
+    @cached_property
     def names(self) -> dict[str, str]:
         """Torch names that are not calls, to what they become as source text."""
         module = self.module("names")
@@ -290,6 +331,20 @@ class Catalogue:
         """
         path = self._folder / "defaults.json"
         return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
+_TARGETS = {"jax": ("jax", "flax", "optax"), "mlx": ("mlx",)}
+
+
+def _dotted(node: ast.expr, imports: dict[str, tuple[str, str | None]]) -> str | None:
+    """The full name that a name or attribute of a rule module stands for."""
+    if isinstance(node, ast.Name) and node.id in imports:
+        module, name = imports[node.id]
+        return f"{module}.{name}" if name else module
+    if isinstance(node, ast.Attribute):
+        owner = _dotted(node.value, imports)
+        return f"{owner}.{node.attr}" if owner else None
+    return None
 
 
 @lru_cache(maxsize=4)
