@@ -205,34 +205,3 @@ def triu_indices(row, col, offset=0, *, dtype=None):
 @ports("torch.diag", "torch.Tensor.diag")
 def diag(input, diagonal=0):
     return jnp.diag(input, k=diagonal)
-
-
-# -------------------------------------------------------------------------------------- windows
-
-
-@ports("torch.hann_window")
-def hann_window(window_length, periodic=True, *, dtype=None):
-    """Torch's window is periodic by default, that of jax symmetric."""
-    window = jnp.hanning(window_length + 1)[:-1] if periodic else jnp.hanning(window_length)
-    return window if dtype is None else window.astype(dtype)
-
-
-@ports("torch.hamming_window")
-def hamming_window(window_length, periodic=True, *, dtype=None):
-    """Torch's window is periodic by default, that of jax symmetric."""
-    window = jnp.hamming(window_length + 1)[:-1] if periodic else jnp.hamming(window_length)
-    return window if dtype is None else window.astype(dtype)
-
-
-@ports("torch.blackman_window")
-def blackman_window(window_length, periodic=True, *, dtype=None):
-    """Torch's window is periodic by default, that of jax symmetric."""
-    window = jnp.blackman(window_length + 1)[:-1] if periodic else jnp.blackman(window_length)
-    return window if dtype is None else window.astype(dtype)
-
-
-@ports("torch.bartlett_window")
-def bartlett_window(window_length, periodic=True, *, dtype=None):
-    """Torch's window is periodic by default, that of jax symmetric."""
-    window = jnp.bartlett(window_length + 1)[:-1] if periodic else jnp.bartlett(window_length)
-    return window if dtype is None else window.astype(dtype)
