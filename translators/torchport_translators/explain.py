@@ -88,7 +88,7 @@ def _resolve(name: str, known: Catalogue) -> list[str]:
     else:
         everything = (*known.apis(), *known.names, *_rewritten())
         choices = sorted({api for api in everything if api.rpartition(".")[2] == name})
-    plain = [api[:-1] for api in choices if api.endswith("_") and not known.find(api)]
+    plain = [known.home(api) for api in choices]
     in_place = [f"torch.Tensor.{name[:-1]}"] if name.endswith("_") and not head else []
     return [*choices, *plain, *in_place]
 
