@@ -239,8 +239,8 @@ def f(x: Tensor):
     "function on elements and views": """
 def f(x: Tensor):
     y = x.clone()
-    torch.sigmoid_(y[0])
-    torch.exp_(y[1:].t())
+    torch.neg_(y[0])
+    torch.deg2rad_(y[1:].t())
     row = y[2]
     torch.zero_(row)
     return y
@@ -248,13 +248,13 @@ def f(x: Tensor):
     "functions of functions and methods": """
 def f(x: Tensor):
     y = x.clone()
-    torch.relu_(torch.neg_(y.mul_(3))).add_(1)
+    torch.rad2deg_(torch.neg_(y.mul_(3))).add_(1)
     return y
 """,
     "function by keyword": """
 def f(x: Tensor):
     y = x.clone()
-    torch.tanh_(input=y)
+    torch.neg_(input=y)
     torch.clamp_(min=0, input=y)
     return y
 """,
@@ -270,13 +270,6 @@ def f(x: Tensor):
     z = torch.cos_(y)
     z.add_(1)
     return y
-""",
-    "function on data": """
-def f(x: Tensor):
-    y = (x * 2).detach()
-    with torch.no_grad():
-        torch.fill_(y.data, 3)
-    return x * y
 """,
     "detached in place": """
 def f(x: Tensor):

@@ -115,6 +115,20 @@ def arange_by(start, end, step, *, dtype=None):
     return jnp.arange(start, end, step, dtype=dtype)
 
 
+@ports("torch.range")
+def range_of_integers(start: int, end: int, *, dtype=jnp.float32):
+    """With the end, unlike `torch.arange`, and in floats."""
+    return jnp.arange(start, end + 1, dtype=dtype)
+
+
+@ports("torch.range")
+def range(start, end, step=1, *, dtype=jnp.float32):
+    """With the end, where a step reaches it, unlike `torch.arange`, and in floats."""
+    if start == 0:
+        return step * jnp.arange(int(end / step) + 1, dtype=dtype)
+    return start + step * jnp.arange(int((end - start) / step) + 1, dtype=dtype)
+
+
 @ports("torch.linspace")
 def linspace(start, end, steps, *, dtype=None):
     return jnp.linspace(start, end, steps, dtype=dtype)
