@@ -95,11 +95,6 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     return jnp.sum(abs(input) ** p, axis=dim, keepdims=keepdim) ** (1 / p)
 
 
-@ports("torch.native_norm")
-def native_norm(input, p=2):
-    return norm(input, p)
-
-
 @ports("torch.frobenius_norm")
 def frobenius_norm(input, dim, keepdim=False):
     return norm(input, 2, dim, keepdim)
