@@ -88,7 +88,7 @@ SHAPES: dict[str, str] = (
     }
     | {
         f"{name} {dtype} value": "axes of a tensor that has none, which torch takes; jax raises"
-        for name in ["transpose", "swapaxes"]
+        for name in ["transpose", "transpose_copy", "swapaxes"]
         for dtype in ["float32", "int64", "bool", "complex64"]
     }
 )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -133,7 +133,9 @@ def wide(value: object) -> object:
     ids=[f"{number} {call[0].removeprefix('torch.')}" for number, call in enumerate(CALLS)],
 )
 def test_agrees_with_torch(api: str, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-    function = functools.reduce(getattr, api.split(".")[1:], torch)
+    function: Any = torch
+    for name in api.split(".")[1:]:
+        function = getattr(function, name)
 
     def in_torch(convert: Callable[[object], object]) -> object:
         copies = [x.clone() if isinstance(x, torch.Tensor) else x for x in map(convert, args)]

@@ -1,4 +1,4 @@
-"""In-place methods: arrays of the target do not change, so the name is bound to a new one.
+"""In-place methods and functions: arrays do not change, so the name is bound to a new one.
 
 Before:
     import torch
@@ -12,6 +12,7 @@ Before:
         def forward(self, x):
             y = x * 2
             y.mul_(3).add_(1)
+            torch.neg_(y)
             y[0].zero_()
             self.count.add_(1)
             return y
@@ -26,11 +27,13 @@ After (jax):
         def __call__(self, x):
             y = x * 2
             y = y * 3 + 1
+            y = -y
             y = y.at[0].set(jnp.zeros_like(y[0]))
             self.count[...] = self.count + 1
             return y
 Why:
-    `x.add_(y)` is `torch.Tensor.add` with the result stored where `x` was.
+    `x.add_(y)` is `torch.Tensor.add` with the result stored where `x` was, `torch.neg_(x)` is
+    `torch.neg`.
 When not:
     The result of an in-place call on a new value (`torch.empty(3).uniform_()`) is just that value.
 """
