@@ -470,7 +470,7 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
         ("relu_", ["torch.relu", "jax.nn.relu"]),
         ("torch.zero_", ["torch.Tensor.zero_", "zeros_like"]),
         ("torch.quantize_per_tensor", ["quantized tensors", "scale"]),
-        ("mkldnn_max_pool2d", ["back-ends of torch", "chooses its own"]),
+        ("mkldnn_max_pool2d", ["back-ends of torch", "F.conv2d"]),
         ("torch.sparse.mm", ["sparse tensors", "segment_sum"]),
         ("x.to_sparse", ["sparse tensors", "BCOO"]),
     ],

@@ -29,7 +29,7 @@ FAMILIES = (
             r"|torch(\.Tensor)?\.(_?empty_(quantized|affine|per_channel_affine)"
             r"|(quantize|quantized|fake_quantize|fbgemm|fused_moving_avg_obs|choose_qparams)_"
             r"|(dequantize|int_repr|qscheme|is_quantized|q_scale|q_zero_point)$"
-            r"|q_per_channel_|q?u?int\d+x?\d*$|per_(tensor|channel)_(affine|symmetric))"
+            r"|q_per_channel_|qu?int\d+(x\d+)?$|per_(tensor|channel)_(affine|symmetric))"
         ),
         "Quantized tensors carry a scale and a zero point; arrays of the target do not. Keep the "
         "integers and their scale as two arrays (in JAX "
@@ -38,11 +38,14 @@ FAMILIES = (
         "quantization round in the forward pass and stop the gradient of the difference.",
     ),
     Family(
-        "back-ends of torch",
-        re.compile(r"torch(\.Tensor)?\.((cudnn|miopen|mkldnn)_|(to|is)_mkldnn$)"),
-        "It calls one back-end of torch by name; the compiler of the target chooses its own. Call what "
-        "it computes (`F.conv2d` for `torch.cudnn_convolution`, `F.batch_norm`, `F.grid_sample`, "
-        "`nn.LSTM`), which is ported.",
+        "kernels and back-ends of torch",
+        re.compile(
+            r"torch(\.Tensor)?\.((cudnn|miopen|mkldnn)_|((to|is)_mkldnn|embedding_bag)$"
+            r"|batch_norm_(stats|elemt|gather_stats|update_stats|backward))"
+        ),
+        "It is a kernel of torch, or calls one of its back-ends by name; the compiler of the target "
+        "chooses its own. Call what it is there for (`F.conv2d` for `torch.cudnn_convolution`, "
+        "`F.batch_norm`, `F.embedding_bag`, `F.grid_sample`, `nn.LSTM`), which is ported.",
     ),
     Family(
         "sparse tensors",
