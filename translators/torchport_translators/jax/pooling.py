@@ -472,8 +472,8 @@ def _fractional_max_pool(
         window = start[..., None] + jnp.arange(size)
         others = [len(lead) + i for i in range(2 * rank) if i not in (axis, rank + axis)]
         position = position * length + jnp.expand_dims(window, others)
-    position = position.reshape(*position.shape[:-rank], -1)
-    flat = input.reshape(*lead, *[1] * rank, -1)
+    position = position.reshape(*position.shape[:-rank], math.prod(kernel))
+    flat = input.reshape(*lead, *[1] * rank, math.prod(shape))
     values = jnp.take_along_axis(flat, position, axis=-1)
     choice = jnp.argmax(values, axis=-1, keepdims=True)
     indices = jnp.take_along_axis(position, choice, axis=-1)[..., 0]
