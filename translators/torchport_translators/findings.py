@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from torchport_translators.families import family_of
+
 
 class Target(StrEnum):
     """A framework that torchport writes."""
@@ -113,7 +115,8 @@ class Finding:
     @property
     def help(self) -> str:
         """What to do about it."""
-        return CODES[self.code][1]
+        family = family_of(self.api) if self.code == "no-rule" and self.api else None
+        return family.text if family else CODES[self.code][1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -654,8 +654,7 @@ class Rewriter:
             if position != flag:
                 holes.append(self.hole(child))
         named = {n: self.hole(child) for n, child in keywords.items() if n not in without}
-        if not self.catalogue.find(api) and api.endswith("_"):
-            api = api[:-1]
+        api = self.catalogue.home(api)
         if not self.catalogue.find(api):
             return self.unported(node, f"{api} has no rule", "no-rule", api)
         try:

@@ -274,6 +274,19 @@ class Catalogue:
             self._found[api] = rules
         return rules
 
+    def home(self, api: str) -> str:
+        """The API that has the rule for `api`: what an in-place call computes has it out of place.
+
+        `torch.Tensor.add_` is `torch.Tensor.add`, and `torch.zero_` is `torch.Tensor.zero_`.
+        """
+        owner, _, name = api.rpartition(".")
+        if not name.endswith("_") or self.find(api):
+            return api
+        choices = [api[:-1]]
+        if owner == "torch":
+            choices += [f"torch.Tensor.{name}", f"torch.Tensor.{name[:-1]}"]
+        return next((choice for choice in choices if self.find(choice)), api)
+
     @cached_property
     def digest(self) -> str:
         """Of the texts of all rule modules."""

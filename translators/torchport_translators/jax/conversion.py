@@ -142,7 +142,7 @@ def cuda(input, device=None):
     return input
 
 
-@ports("torch.clone", "torch.Tensor.clone")
+@ports("torch.clone", "torch.alias_copy", "torch.Tensor.clone")
 def clone(input):
     return input
 
@@ -165,7 +165,7 @@ def requires_grad_(input, requires_grad=True):
     return input
 
 
-@ports("torch.detach", "torch.Tensor.detach", "torch.Tensor.data")
+@ports("torch.detach", "torch.detach_copy", "torch.Tensor.detach", "torch.Tensor.data")
 def detach(input):
     return lax.stop_gradient(input)
 

@@ -11,16 +11,26 @@ from torchport_translators.catalogue import ports
 # -------------------------------------------------------------------------------------- reading
 
 
-@ports("torch.narrow", "torch.Tensor.narrow")
+@ports("torch.narrow", "torch.narrow_copy", "torch.Tensor.narrow", "torch.Tensor.narrow_copy")
 def narrow(input, dim, start, length):
     return lax.dynamic_slice_in_dim(input, start, length, axis=dim)
 
 
-@ports("torch.select", "torch.Tensor.select")
+@ports("torch.select", "torch.select_copy", "torch.Tensor.select")
 def select(input, dim, index):
     if dim == 0:
         return input[index]
     return jnp.take(input, index, axis=dim)
+
+
+@ports("torch.slice_copy")
+def slice_copy(input, dim=0, start=None, end=None, step=1):
+    """The elements from `start` to `end` along an axis."""
+    if dim == 0:
+        return input[start:end] if step == 1 else input[start:end:step]
+    index = [slice(None)] * input.ndim
+    index[dim] = slice(start, end, step)
+    return input[tuple(index)]
 
 
 @ports("torch.index_select", "torch.Tensor.index_select")

@@ -95,6 +95,29 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     return jnp.sum(abs(input) ** p, axis=dim, keepdims=keepdim) ** (1 / p)
 
 
+@ports("torch.frobenius_norm")
+def frobenius_norm(input, dim, keepdim=False):
+    return norm(input, 2, dim, keepdim)
+
+
+@ports("torch.nuclear_norm")
+def nuclear_norm_of_matrices(input, dim: tuple | list, keepdim=False):
+    return norm(input, "nuc", dim, keepdim)
+
+
+@ports("torch.nuclear_norm")
+def nuclear_norm(input, keepdim=False):
+    return norm(input, "nuc", keepdim=keepdim)
+
+
+@ports("torch.norm_except_dim")
+def norm_except_dim(v, pow=2, dim=0):
+    """The norm of each slice along an axis; that of everything if the axis is -1."""
+    if dim == -1:
+        return norm(v, pow)
+    return norm(v, pow, tuple(axis for axis in range(v.ndim) if axis != dim), True)
+
+
 @ports("torch.dist", "torch.Tensor.dist")
 def dist(input, other, p=2):
     return norm(input - other, p)

@@ -1091,6 +1091,7 @@ class Inference:
     def _call_api(
         self, path: str, receiver: Kind | None, positional: list[Node], keywords: dict[str, Node]
     ) -> Kind:
+        path = self.catalogue.home(path)
         rules = self.catalogue.find(path)
         if any(rule.random for rule in rules):
             self._function.draws = True
@@ -1159,10 +1160,7 @@ class Inference:
     ) -> Kind:
         match receiver:
             case k.Tensor():
-                api = f"torch.Tensor.{name}"
-                if not self.catalogue.find(api) and name.endswith("_"):
-                    api = api[:-1]
-                result = self._call_api(api, receiver, positional, keywords)
+                result = self._call_api(f"torch.Tensor.{name}", receiver, positional, keywords)
                 if isinstance(result, k.Tensor):
                     sure = min(receiver.sure, result.sure)
                     return k.Tensor(sure, integer=result.integer, boolean=result.boolean)
