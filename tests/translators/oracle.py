@@ -282,10 +282,24 @@ REORDERED: dict[str, Callable[..., tuple[object, ...]]] = {
     "nn.functional.embedding_bag": lambda weight, ids, *rest: (ids, weight, *rest),
     "normal/number_mean": lambda std, mean: (mean, std),
 }
-# OpInfos whose op is not the API that they are named for.
-COMPOSED = {"linalg.pinv/singular", "linalg.lstsq/grad_oriented", "normal/in_place"}
+# OpInfos whose op calls the API that it is named for on what it makes of its arguments.
+COMPOSED: dict[str, Callable[..., object]] = {
+    "linalg.pinv/singular": lambda pinv, a, b: pinv(a @ b.mT),
+    "linalg.lstsq/grad_oriented": lambda lstsq, a, b, driver: lstsq(a, b, driver=driver)[0],
+    "svd_lowrank": lambda svd, a, b, **options: svd(a @ b.mT, **options),
+    "pca_lowrank": lambda pca, a, b, **options: pca(a @ b.mT, **options),
+}
+# OpInfos named for another API than that which they call.
+RENAMED = {"_segment_reduce": "segment_reduce"}
 # APIs whose values are not promised.
-UNINITIALISED = {"empty", "empty_like", "new_empty", "empty_permuted"}
+UNINITIALISED = {
+    "empty",
+    "empty_like",
+    "empty_permuted",
+    "empty_strided",
+    "new_empty",
+    "new_empty_strided",
+}
 
 # What jax says of the axis of a 0-d array (torch takes 0 and -1 there) and of a 0-d grid.
 NO_AXES = ("array of dimension 0", "array of shape ()", "meshgrid must be 1D")
@@ -339,10 +353,10 @@ def cases() -> list[Case]:
     """One case for each OpInfo and each set of rules that its names (aliases, method) lead to."""
     found: list[Case] = []
     for op in op_db:
-        if _op_id(op) in COMPOSED:
-            continue
-        names = [op.name, *(alias.name for alias in op.aliases)]
+        names = [RENAMED.get(op.name, op.name), *(alias.name for alias in op.aliases)]
         apis = [f"torch.{name}" for name in names] + [f"torch.Tensor.{name}" for name in names]
+        if op.method_variant is None and op.inplace_variant is not None:
+            apis = [f"torch.Tensor.{op.name.rstrip('_')}_"]
         seen: set[tuple[Rule, ...]] = set()
         for api in apis:
             rules = CATALOGUE.find(api)
@@ -443,7 +457,11 @@ class Arguments:
         for index, value in (changed or {}).items():
             leaves[index] = value
         args, kwargs = jax.tree.unflatten(self.structure, leaves)
-        return resolve(api, args, kwargs)
+        composed = COMPOSED.get(_op_id(self.op))
+        if composed is None:
+            return resolve(api, args, kwargs)
+        function = lambda *args, **kwargs: resolve(api, args, kwargs)[1]()  # noqa: E731
+        return CATALOGUE.find(api)[0], lambda: composed(function, *args, **kwargs)
 
     def __str__(self) -> str:
         args, kwargs = typing.cast(tuple[tuple[object, ...], dict[str, object]], self.torch)

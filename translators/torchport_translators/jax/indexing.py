@@ -66,6 +66,11 @@ def nonzero(input, *, as_tuple=False):
     return jnp.argwhere(input)
 
 
+@ports("torch.nonzero_static", "torch.Tensor.nonzero_static")
+def nonzero_static(input, *, size, fill_value=-1):
+    return jnp.argwhere(input, size=size, fill_value=fill_value)
+
+
 @ports("torch.argwhere", "torch.Tensor.argwhere", jit=False)
 def argwhere(input):
     return jnp.argwhere(input)
@@ -77,6 +82,16 @@ def unravel_index(indices, shape) -> tuple[jax.Array, ...]:
 
 
 # ---------------------------------------------------------------------------- writing along an axis
+
+
+def _lowest(dtype):
+    """What no element of a dtype is less than."""
+    return -jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).min
+
+
+def _highest(dtype):
+    """What no element of a dtype is greater than."""
+    return jnp.inf if jnp.issubdtype(dtype, jnp.floating) else jnp.iinfo(dtype).max
 
 
 def _at(input, dim, index):
@@ -105,6 +120,33 @@ def index_copy(input, dim, index, source):
 @ports("torch.index_fill", "torch.Tensor.index_fill")
 def index_fill(input, dim, index, value):
     return _at(input, dim, index).set(value)
+
+
+@ports("torch.index_reduce", "torch.Tensor.index_reduce")
+def index_reduce(input, dim, index, source, reduce, *, include_self=True):
+    """Reduce the slices of `source` that `index` sends to one place along `dim`.
+
+    `reduce` is "prod", "mean", "amax" or "amin"; without `include_self` what stood in a place that is
+    written does not count.
+    """
+    if not include_self:
+        neutral = {
+            "mean": 0,
+            "prod": 1,
+            "amax": _lowest(input.dtype),
+            "amin": _highest(input.dtype),
+        }
+        input = _at(input, dim, index).set(neutral[reduce])
+    if reduce == "prod":
+        return _at(input, dim, index).multiply(source)
+    if reduce == "amax":
+        return _at(input, dim, index).max(source)
+    if reduce == "amin":
+        return _at(input, dim, index).min(source)
+    total = _at(input, dim, index).add(source)
+    count = _at(jnp.full_like(total, int(include_self)), dim, index).add(1)
+    count = jnp.maximum(count, 1)
+    return total / count if jnp.issubdtype(input.dtype, jnp.floating) else total // count
 
 
 @ports("torch.select_scatter", "torch.Tensor.select_scatter")

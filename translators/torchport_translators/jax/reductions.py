@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -337,3 +339,68 @@ def renorm(input, p, dim, maxnorm):
     others = tuple(axis for axis in range(input.ndim) if axis != dim % input.ndim)
     norms = norm(input, p, others, True)
     return input * jnp.where(norms > maxnorm, maxnorm / (norms + 1e-7), 1)
+
+
+def _derivative(input, spacing, axis, edge_order):
+    """The derivative along one axis by central differences; `spacing` is a step or coordinates.
+
+    At the ends of the axis a difference of two values, or the slope of the parabola through three
+    (`edge_order=2`).
+    """
+    slope = jnp.gradient(input, spacing, axis=axis)
+    if edge_order == 1:
+        return slope
+    f = jnp.moveaxis(input, axis, -1)
+    size = f.shape[-1]
+    x = spacing * jnp.arange(size) if jnp.ndim(spacing) == 0 else spacing
+    slope = jnp.moveaxis(slope, axis, -1)
+    for end, middle, far in ((0, 1, 2), (size - 1, size - 2, size - 3)):
+        near, wide = x[middle] - x[end], x[far] - x[end]
+        first = (f[..., middle] - f[..., end]) / near
+        second = (f[..., far] - f[..., end]) / wide
+        slope = slope.at[..., end].set((wide * first - near * second) / (wide - near))
+    return jnp.moveaxis(slope, -1, axis)
+
+
+@ports("torch.gradient")
+def gradient(input, *, spacing=None, dim=None, edge_order=1) -> tuple[jax.Array, ...]:
+    """The derivatives along the axes `dim` (all without it), a tuple also of one axis.
+
+    `spacing` is a step for all axes, or a step or the coordinates for each.
+    """
+    axes = tuple(range(input.ndim)) if dim is None else (dim,) if isinstance(dim, int) else dim
+    steps = 1.0 if spacing is None else spacing
+    if not isinstance(steps, list | tuple):
+        steps = (steps,) * len(axes)
+    pairs = zip(steps, axes, strict=True)
+    return tuple(_derivative(input, step, axis, edge_order) for step, axis in pairs)
+
+
+def _segment_reduce(data, reduce, ends, initial):
+    """One row: what lies before each end, and after the one before it, is a segment."""
+    neutral = {"sum": 0, "mean": 0, "prod": 1, "max": -jnp.inf, "min": jnp.inf}
+    empty = jnp.nan if reduce == "mean" and initial is None else neutral[reduce]
+    start = neutral[reduce] if initial is None else initial
+    segments = jnp.searchsorted(ends, jnp.arange(data.shape[0]), side="right")
+    result = jnp.full((len(ends), *data.shape[1:]), start, data.dtype)
+    if reduce == "max":
+        return result.at[segments].max(data)
+    if reduce == "min":
+        return result.at[segments].min(data)
+    if reduce == "prod":
+        return result.at[segments].multiply(data)
+    result = result.at[segments].add(data)
+    if reduce == "sum":
+        return result
+    count = jnp.diff(ends, prepend=0).reshape(-1, *[1] * (data.ndim - 1))
+    return jnp.where(count == 0, empty if initial is None else result, result / count)
+
+
+@ports("torch.segment_reduce")
+def segment_reduce(data, reduce, *, lengths=None, offsets=None, axis=0, unsafe=False, initial=None):
+    """Reduce stretches of `axis`, given by their lengths or by where each begins and the last ends."""
+    ends = jnp.cumsum(lengths, axis=-1) if offsets is None else offsets[..., 1:]
+    function = partial(_segment_reduce, reduce=reduce, initial=initial)
+    for _ in range(axis):
+        function = jax.vmap(function)
+    return function(data, ends=ends)

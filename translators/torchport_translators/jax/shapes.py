@@ -267,7 +267,7 @@ def combinations(input, r=2, with_replacement=False):
 # --------------------------------------------------------------------------------------- splitting
 
 
-@ports("torch.split")
+@ports("torch.split", "torch.unsafe_split")
 def split(tensor, split_size_or_sections: int, dim=0) -> list[jax.Array]:
     """Pieces of one size and a shorter last one."""
     return jnp.split(
@@ -277,28 +277,33 @@ def split(tensor, split_size_or_sections: int, dim=0) -> list[jax.Array]:
     )
 
 
-@ports("torch.split")
+@ports("torch.split", "torch.unsafe_split")
 def split_sections(tensor, split_size_or_sections: tuple | list, dim=0) -> list[jax.Array]:
     """Pieces of the sizes listed; jnp.split takes the places where to cut."""
     return jnp.split(tensor, np.cumsum(split_size_or_sections)[:-1], axis=dim)
 
 
-@ports("torch.Tensor.split")
+@ports("torch.Tensor.split", "torch.Tensor.unsafe_split")
 def split_method(input, split_size: int, dim=0) -> list[jax.Array]:
     return split(input, split_size, dim)
 
 
-@ports("torch.Tensor.split")
+@ports("torch.Tensor.split", "torch.Tensor.unsafe_split")
 def split_method_sections(input, split_size: tuple | list, dim=0) -> list[jax.Array]:
     return split_sections(input, split_size, dim)
 
 
-@ports("torch.split_with_sizes", "torch.Tensor.split_with_sizes")
+@ports(
+    "torch.split_with_sizes",
+    "torch.unsafe_split_with_sizes",
+    "torch.Tensor.split_with_sizes",
+    "torch.Tensor.unsafe_split_with_sizes",
+)
 def split_with_sizes(input, split_sizes, dim=0) -> list[jax.Array]:
     return split_sections(input, split_sizes, dim)
 
 
-@ports("torch.chunk", "torch.unsafe_chunk", "torch.Tensor.chunk")
+@ports("torch.chunk", "torch.unsafe_chunk", "torch.Tensor.chunk", "torch.Tensor.unsafe_chunk")
 def chunk(input, chunks, dim=0) -> list[jax.Array]:
     """Pieces of ceil(size / chunks) and a shorter last one; jnp.split alone takes only equal ones."""
     if input.shape[dim] % chunks == 0:
