@@ -285,7 +285,7 @@ REORDERED: dict[str, Callable[..., tuple[object, ...]]] = {
 # OpInfos whose op calls the API that it is named for on what it makes of its arguments.
 COMPOSED: dict[str, Callable[..., object]] = {
     "linalg.pinv/singular": lambda pinv, a, b: pinv(a @ b.mT),
-    "linalg.lstsq/grad_oriented": lambda lstsq, a, b, driver: lstsq(a, b, driver=driver)[0],
+    "linalg.lstsq/grad_oriented": lambda lstsq, a, b, driver: lstsq(a, b, driver=driver)[:2],
     "svd_lowrank": lambda svd, a, b, **options: svd(a @ b.mT, **options),
     "pca_lowrank": lambda pca, a, b, **options: pca(a @ b.mT, **options),
 }
@@ -302,7 +302,12 @@ UNINITIALISED = {
 }
 
 # What jax says of the axis of a 0-d array (torch takes 0 and -1 there) and of a 0-d grid.
-NO_AXES = ("array of dimension 0", "array of shape ()", "meshgrid must be 1D")
+NO_AXES = (
+    "array of dimension 0",
+    "array is 0-dimensional",
+    "array of shape ()",
+    "meshgrid must be 1D",
+)
 
 EVERYTHING = os.environ.get("TORCHPORT_OPINFO") == "all"
 # How many of torch's samples the default run takes of each dtype; complex ones only of an op that

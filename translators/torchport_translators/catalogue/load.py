@@ -283,6 +283,22 @@ class Catalogue:
         return ast.literal_eval(assignment.value)
 
     @cached_property
+    def absent(self) -> dict[str, str]:
+        """Torch APIs that the target has no equivalent of, to the reason and the nearest idiom."""
+        module = self.module("absent")
+        if module is None:
+            return {}
+        assignment = module.constants["ABSENT"]
+        assert isinstance(assignment, ast.Assign | ast.AnnAssign) and assignment.value
+        reasons: dict[str, tuple[str, ...]] = ast.literal_eval(assignment.value)
+        return {api: why for why, apis in reasons.items() for api in apis}
+
+    def no_rule(self, api: str) -> str:
+        """What to tell of an API that has no rule."""
+        why = self.absent.get(api)
+        return f"{api} has no rule" if why is None else f"{api} has no equivalent: {why}"
+
+    @cached_property
     def signatures(self) -> dict[str, list[list[object]]]:
         """Target function to its parameters: `[name]`, or `[name, default]` for a literal default.
 

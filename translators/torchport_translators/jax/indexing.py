@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -122,6 +124,16 @@ def index_fill(input, dim, index, value):
     return _at(input, dim, index).set(value)
 
 
+def _products(values, dim, index, size):
+    """The product of the values that `index` sends to each of `size` places along `dim`.
+
+    jax has no gradient for `.at[].multiply` where indices may repeat.
+    """
+    values, index = jnp.moveaxis(values, dim, -1), jnp.moveaxis(index, dim, -1)
+    chosen = index[..., None, :] == jnp.arange(size)[:, None]
+    return jnp.moveaxis(jnp.prod(jnp.where(chosen, values[..., None, :], 1), axis=-1), -1, dim)
+
+
 @ports("torch.index_reduce", "torch.Tensor.index_reduce")
 def index_reduce(input, dim, index, source, reduce, *, include_self=True):
     """Reduce the slices of `source` that `index` sends to one place along `dim`.
@@ -138,7 +150,8 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True):
         }
         input = _at(input, dim, index).set(neutral[reduce])
     if reduce == "prod":
-        return _at(input, dim, index).multiply(source)
+        along = jnp.moveaxis(index.reshape(-1, *[1] * (input.ndim - 1)), 0, dim)
+        return input * _products(source, dim, along, input.shape[dim])
     if reduce == "amax":
         return _at(input, dim, index).max(source)
     if reduce == "amin":
@@ -233,8 +246,12 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
         lowest, highest = limits(input.dtype).min, limits(input.dtype).max
         neutral = {"sum": 0, "mean": 0, "prod": 1, "amax": lowest, "amin": highest}
         input = input.at[places].set(neutral[reduce])
+    if reduce == "prod" and places:
+        products = _products(src, dim, index, input.shape[dim])
+        leading = tuple(slice(n) for n in products.shape)
+        return input.at[leading].multiply(products, unique_indices=True)
     if reduce == "prod":
-        return input.at[places].multiply(src)
+        return input * src
     if reduce == "amax":
         return input.at[places].max(src)
     if reduce == "amin":
@@ -267,3 +284,36 @@ def masked_scatter(input, mask, source):
     input, mask = jnp.broadcast_arrays(input, mask)
     order = jnp.cumsum(mask.ravel()) - 1
     return jnp.where(mask, source.ravel()[order].reshape(mask.shape), input)
+
+
+# ------------------------------------------------------------------------------------- segments
+
+
+def _segment_reduce(data, reduce, ends, initial):
+    """One row: what lies before each end, and after the one before it, is a segment."""
+    neutral = {"sum": 0, "mean": 0, "prod": 1, "max": -jnp.inf, "min": jnp.inf}
+    start = neutral[reduce] if initial is None else initial
+    segments = jnp.searchsorted(ends, jnp.arange(data.shape[0]), side="right")
+    result = jnp.full((len(ends), *data.shape[1:]), start, data.dtype)
+    if reduce == "max":
+        return result.at[segments].max(data)
+    if reduce == "min":
+        return result.at[segments].min(data)
+    if reduce == "prod":
+        along = segments.reshape(-1, *[1] * (data.ndim - 1))
+        return result * _products(data, 0, along, len(ends))
+    result = result.at[segments].add(data)
+    if reduce == "sum":
+        return result
+    count = jnp.diff(ends, prepend=0).reshape(-1, *[1] * (data.ndim - 1))
+    return jnp.where(count == 0, jnp.nan if initial is None else result, result / count)
+
+
+@ports("torch.segment_reduce")
+def segment_reduce(data, reduce, *, lengths=None, offsets=None, axis=0, unsafe=False, initial=None):
+    """Reduce stretches of `axis`, given by their lengths or by where each begins and the last ends."""
+    ends = jnp.cumsum(lengths, axis=-1) if offsets is None else offsets[..., 1:]
+    function = partial(_segment_reduce, reduce=reduce, initial=initial)
+    for _ in range(axis):
+        function = jax.vmap(function)
+    return function(data, ends=ends)

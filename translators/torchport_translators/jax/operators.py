@@ -203,20 +203,19 @@ def to_bool(input) -> bool:
 
 @ports("torch.Tensor.__int__", "torch.Tensor.__index__", "torch.Tensor.__long__", jit=False)
 def to_int(input) -> int:
-    return int(input)
+    return int(input.item())
 
 
 @ports("torch.Tensor.__float__", jit=False)
 def to_float(input) -> float:
-    return float(input)
+    return float(input.item())
 
 
 @ports("torch.Tensor.__complex__", jit=False)
 def to_complex(input) -> complex:
-    return complex(input)
+    return complex(input.item())
 
 
 @ports("torch.Tensor.__reversed__")
 def reversed_(input):
-    """torch flips every axis, where reversed() of an array goes along the first."""
-    return jnp.flip(input)
+    return jnp.flip(input, axis=0)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -368,39 +366,13 @@ def gradient(input, *, spacing=None, dim=None, edge_order=1) -> tuple[jax.Array,
 
     `spacing` is a step for all axes, or a step or the coordinates for each.
     """
+    if spacing is None and edge_order == 1 and isinstance(dim, int):
+        return (jnp.gradient(input, axis=dim),)
     axes = tuple(range(input.ndim)) if dim is None else (dim,) if isinstance(dim, int) else dim
     steps = 1.0 if spacing is None else spacing
     if not isinstance(steps, list | tuple):
         steps = (steps,) * len(axes)
-    pairs = zip(steps, axes, strict=True)
-    return tuple(_derivative(input, step, axis, edge_order) for step, axis in pairs)
-
-
-def _segment_reduce(data, reduce, ends, initial):
-    """One row: what lies before each end, and after the one before it, is a segment."""
-    neutral = {"sum": 0, "mean": 0, "prod": 1, "max": -jnp.inf, "min": jnp.inf}
-    empty = jnp.nan if reduce == "mean" and initial is None else neutral[reduce]
-    start = neutral[reduce] if initial is None else initial
-    segments = jnp.searchsorted(ends, jnp.arange(data.shape[0]), side="right")
-    result = jnp.full((len(ends), *data.shape[1:]), start, data.dtype)
-    if reduce == "max":
-        return result.at[segments].max(data)
-    if reduce == "min":
-        return result.at[segments].min(data)
-    if reduce == "prod":
-        return result.at[segments].multiply(data)
-    result = result.at[segments].add(data)
-    if reduce == "sum":
-        return result
-    count = jnp.diff(ends, prepend=0).reshape(-1, *[1] * (data.ndim - 1))
-    return jnp.where(count == 0, empty if initial is None else result, result / count)
-
-
-@ports("torch.segment_reduce")
-def segment_reduce(data, reduce, *, lengths=None, offsets=None, axis=0, unsafe=False, initial=None):
-    """Reduce stretches of `axis`, given by their lengths or by where each begins and the last ends."""
-    ends = jnp.cumsum(lengths, axis=-1) if offsets is None else offsets[..., 1:]
-    function = partial(_segment_reduce, reduce=reduce, initial=initial)
-    for _ in range(axis):
-        function = jax.vmap(function)
-    return function(data, ends=ends)
+    slopes = []
+    for step, axis in zip(steps, axes, strict=True):
+        slopes.append(_derivative(input, step, axis, edge_order))
+    return tuple(slopes)

@@ -31,16 +31,13 @@ def stft(
 ):
     """The spectra of windowed frames: (..., frequencies, frames)."""
     if center:
+        mode = {"replicate": "edge", "circular": "wrap"}.get(pad_mode, pad_mode)
         widths = [(0, 0)] * (input.ndim - 1) + [(n_fft // 2, n_fft // 2)]
-        input = jnp.pad(
-            input, widths, mode={"replicate": "edge", "circular": "wrap"}.get(pad_mode, pad_mode)
-        )
-    starts = np.arange(
-        0, input.shape[-1] - n_fft + 1, n_fft // 4 if hop_length is None else hop_length
-    )
-    frames = input[..., starts[:, None] + np.arange(n_fft)] * _frame_window(
-        window, win_length, n_fft
-    )
+        input = jnp.pad(input, widths, mode=mode)
+    hop = n_fft // 4 if hop_length is None else hop_length
+    starts = np.arange(0, input.shape[-1] - n_fft + 1, hop)
+    frames = input[..., starts[:, None] + np.arange(n_fft)]
+    frames = frames * _frame_window(window, win_length, n_fft)
     norm = "ortho" if normalized else None
     if onesided is False or jnp.iscomplexobj(frames):
         spectra = jnp.fft.fft(frames, norm=norm).mT
@@ -68,19 +65,16 @@ def istft(
     hop = n_fft // 4 if hop_length is None else hop_length
     window = _frame_window(window, win_length, n_fft)
     norm = "ortho" if normalized else None
-    half = input.shape[-2] != n_fft if onesided is None else onesided
     if return_complex:
         frames = jnp.fft.ifft(input.mT, norm=norm)
-    elif half:
-        frames = jnp.fft.irfft(input.mT, n=n_fft, norm=norm)
     else:
-        frames = jnp.fft.ifft(input.mT, norm=norm).real
+        frames = jnp.fft.irfft(input.mT, n=n_fft, norm=norm)
     frames = frames * window
     count = input.shape[-1]
     places = hop * np.arange(count)[:, None] + np.arange(n_fft)
     total = n_fft + hop * (count - 1)
     signal = jnp.zeros((*frames.shape[:-2], total), frames.dtype).at[..., places].add(frames)
-    weight = jnp.zeros(total, window.dtype).at[places].add(jnp.abs(window) ** 2 + 0 * places)
+    weight = jnp.zeros(total, window.dtype).at[places].add(window**2)
     start = n_fft // 2 if center else 0
     end = total - start if length is None else start + length
     signal = signal[..., start:end] / weight[start:end]
