@@ -82,7 +82,11 @@ def resolve(
 
 
 def _call(rule: Rule, bound: Bound[object]) -> Callable[[], object]:
-    arguments = {name: _as_written(value) for name, value in bound.arguments.items()}
+    # A list of axes is written as a tuple; one of positions stays what it is.
+    arguments = {
+        name: value if name == "index" else _as_written(value)
+        for name, value in bound.arguments.items()
+    }
     positional: list[object] = []
     for values in bound.varargs.values():
         spread = values[0] if len(values) == 1 and isinstance(values[0], list | tuple) else values

@@ -65,7 +65,7 @@ class Rule:
         return k.Instance(api) if self.is_class or is_module_api(api) else _returned(self)
 
     def calls_return(self) -> Kind:
-        """What calling an instance gives, for a class rule."""
+        """What calling an instance gives, for a class rule; `fields` are the fields of that."""
         return _called(self)
 
 
@@ -80,7 +80,7 @@ def _called(rule: Rule) -> Kind:
     for statement in rule.node.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__call__":
             if statement.returns is not None:
-                return _kind_of_annotation(statement.returns, ())
+                return _kind_of_annotation(statement.returns, rule.fields)
             for inner in ast.walk(statement):
                 if isinstance(inner, ast.Return) and isinstance(inner.value, ast.Tuple):
                     return _kind_of_tuple(inner.value)

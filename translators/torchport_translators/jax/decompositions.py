@@ -23,14 +23,19 @@ def _first_zero_pivot(LU):
     return jnp.where(jnp.any(zero, axis=-1), jnp.argmax(zero, axis=-1) + 1, 0).astype(jnp.int32)
 
 
+def _not_positive(A):
+    """1 for each matrix that is not positive definite, 0 for the others."""
+    failed = jnp.isnan(jnp.linalg.cholesky(A))
+    return jnp.any(failed, axis=(-2, -1)).astype(jnp.int32)
+
+
 @ports("torch.linalg.cholesky_ex", fields=("L", "info"))
 def cholesky_ex(A, *, upper=False) -> tuple[jax.Array, jax.Array]:
     """The factor, nan where A is not positive definite, and whether it is not: 0 or 1.
 
     torch's `info` is the order of the first leading minor that is not positive.
     """
-    L = jnp.linalg.cholesky(A, upper=upper)
-    return L, jnp.any(jnp.isnan(L), axis=(-2, -1)).astype(jnp.int32)
+    return jnp.linalg.cholesky(A, upper=upper), _not_positive(A)
 
 
 @ports("torch.linalg.inv_ex", fields=("inverse", "info"))
@@ -92,7 +97,7 @@ def triangular_solve(
 ) -> tuple[jax.Array, jax.Array]:
     return (
         jax.scipy.linalg.solve_triangular(
-            A, b, trans=int(transpose), lower=not upper, unit_diagonal=unitriangular
+            A, b, trans=1 if transpose else 0, lower=not upper, unit_diagonal=unitriangular
         ),
         A,
     )

@@ -124,13 +124,13 @@ def index_fill(input, dim, index, value):
     return _at(input, dim, index).set(value)
 
 
-def _products(values, dim, index, size):
-    """The product of the values that `index` sends to each of `size` places along `dim`.
+def _products(values, dim, index, input):
+    """The product of the values that `index` sends to each place along the axis `dim` of `input`.
 
     jax has no gradient for `.at[].multiply` where indices may repeat.
     """
     values, index = jnp.moveaxis(values, dim, -1), jnp.moveaxis(index, dim, -1)
-    chosen = index[..., None, :] == jnp.arange(size)[:, None]
+    chosen = index[..., None, :] == jnp.arange(input.shape[dim])[:, None]
     return jnp.moveaxis(jnp.prod(jnp.where(chosen, values[..., None, :], 1), axis=-1), -1, dim)
 
 
@@ -151,7 +151,7 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True):
         input = _at(input, dim, index).set(neutral[reduce])
     if reduce == "prod":
         along = jnp.moveaxis(index.reshape(-1, *[1] * (input.ndim - 1)), 0, dim)
-        return input * _products(source, dim, along, input.shape[dim])
+        return input * _products(source, dim, along, input)
     if reduce == "amax":
         return _at(input, dim, index).max(source)
     if reduce == "amin":
@@ -247,7 +247,7 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
         neutral = {"sum": 0, "mean": 0, "prod": 1, "amax": lowest, "amin": highest}
         input = input.at[places].set(neutral[reduce])
     if reduce == "prod" and places:
-        products = _products(src, dim, index, input.shape[dim])
+        products = _products(src, dim, index, input)
         leading = tuple(slice(n) for n in products.shape)
         return input.at[leading].multiply(products, unique_indices=True)
     if reduce == "prod":
@@ -301,7 +301,7 @@ def _segment_reduce(data, reduce, ends, initial):
         return result.at[segments].min(data)
     if reduce == "prod":
         along = segments.reshape(-1, *[1] * (data.ndim - 1))
-        return result * _products(data, 0, along, len(ends))
+        return result * _products(data, 0, along, result)
     result = result.at[segments].add(data)
     if reduce == "sum":
         return result

@@ -189,7 +189,7 @@ def CTCLoss(blank=0, reduction="mean", zero_infinity=False):
     return partial(ctc_loss, blank=blank, reduction=reduction, zero_infinity=zero_infinity)
 
 
-@ports("torch.nn.AdaptiveLogSoftmaxWithLoss")
+@ports("torch.nn.AdaptiveLogSoftmaxWithLoss", fields=("output", "loss"))
 class AdaptiveLogSoftmaxWithLoss(nnx.Module):
     """A softmax over many classes: the head has the frequent ones and one entry for each cluster.
 

@@ -216,7 +216,7 @@ def LocalResponseNorm(size, alpha=1e-4, beta=0.75, k=1.0):
     return partial(local_response_norm, size=size, alpha=alpha, beta=beta, k=k)
 
 
-def cross_map_lrn(input, size, alpha, beta, k):
+def cross_map_lrn(input, size, alpha=1e-4, beta=0.75, k=1):
     """Over the channels on both sides of each, of (batch, channels, height, width).
 
     As in torch, channel 0 counts in all windows behind its own as well.
