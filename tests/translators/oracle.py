@@ -364,7 +364,7 @@ def cases() -> list[Case]:
     for op in op_db:
         names = [RENAMED.get(op.name, op.name), *(alias.name for alias in op.aliases)]
         apis = [f"torch.{name}" for name in names] + [f"torch.Tensor.{name}" for name in names]
-        if op.method_variant is None and op.inplace_variant is not None:
+        if op.inplace_variant and not op.method_variant and "." not in op.name:
             apis = [f"torch.Tensor.{op.name.rstrip('_')}_"]
         seen: set[tuple[Rule, ...]] = set()
         for api in apis:

@@ -17,7 +17,6 @@ ABSENT = {
         "torch.spmm",
         "torch.sspaddmm",
         "torch.resize_as_sparse_",
-        "torch.sparse.mm",
         "torch.sparse.addmm",
         "torch.sparse.sampled_addmm",
         "torch.sparse.sum",
