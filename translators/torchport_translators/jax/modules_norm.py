@@ -23,10 +23,7 @@ from torchport_translators.jax.normalization import local_response_norm
     "torch.nn.SyncBatchNorm",
 )
 class BatchNorm(nnx.BatchNorm):
-    """nnx.BatchNorm over axis 1, with torch's momentum and its unbiased running variance.
-
-    Under jax.jit a batch sharded over devices is one array, so its statistics are those of all.
-    """
+    """nnx.BatchNorm over axis 1, with torch's momentum and its unbiased running variance."""
 
     def __init__(
         self,
