@@ -572,7 +572,7 @@ class Rewriter:
                 code = Code(self.imports.add_root(self.idioms.module))
             self.count(True)
             return code
-        return self.unported(node, f"{path} has no rule", "no-rule", path)
+        return self.unported(node, self.catalogue.no_rule(path), "no-rule", path)
 
     def _quoted(self, node: Node) -> Code:
         """An annotation in quotes: its torch names are ported inside them."""
@@ -656,7 +656,7 @@ class Rewriter:
         named = {n: self.hole(child) for n, child in keywords.items() if n not in without}
         api = self.catalogue.home(api)
         if not self.catalogue.find(api):
-            return self.unported(node, f"{api} has no rule", "no-rule", api)
+            return self.unported(node, self.catalogue.no_rule(api), "no-rule", api)
         try:
             result = self.inliner.call(api, holes, named)
         except Unsupported as refused:
@@ -728,6 +728,14 @@ class Rewriter:
                         return self.inliner.call(api, [self.hole(owner)], {}).code()
                     except Unsupported as refused:
                         return self.unported(node, refused.why, "unsupported-argument", api)
+                if (
+                    name in PROPERTIES
+                    and api in self.catalogue.absent
+                    and kind.sure > Confidence.UNSURE
+                ):
+                    return self.unported(node, self.catalogue.no_rule(api), "no-rule", api)
+            case k.Instance("torch.nn.DataParallel") if name == "module":
+                return self.expr(owner)
             case k.Sequence(fields=fields) if name in fields:
                 return self._pick(owner, fields.index(name))
             case _:

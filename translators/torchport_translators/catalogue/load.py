@@ -66,7 +66,7 @@ class Rule:
         return k.Instance(api) if self.is_class or is_module_api(api) else _returned(self)
 
     def calls_return(self) -> Kind:
-        """What calling an instance gives, for a class rule."""
+        """What calling an instance gives, for a class rule; `fields` are the fields of that."""
         return _called(self)
 
 
@@ -81,7 +81,7 @@ def _called(rule: Rule) -> Kind:
     for statement in rule.node.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__call__":
             if statement.returns is not None:
-                return _kind_of_annotation(statement.returns, ())
+                return _kind_of_annotation(statement.returns, rule.fields)
             for inner in ast.walk(statement):
                 if isinstance(inner, ast.Return) and isinstance(inner.value, ast.Tuple):
                     return _kind_of_tuple(inner.value)
@@ -335,6 +335,22 @@ class Catalogue:
         assignment = module.constants["NAMES"]
         assert isinstance(assignment, ast.Assign | ast.AnnAssign) and assignment.value
         return ast.literal_eval(assignment.value)
+
+    @cached_property
+    def absent(self) -> dict[str, str]:
+        """Torch APIs that the target has no equivalent of, to the reason and the nearest idiom."""
+        module = self.module("absent")
+        if module is None:
+            return {}
+        assignment = module.constants["ABSENT"]
+        assert isinstance(assignment, ast.Assign | ast.AnnAssign) and assignment.value
+        reasons: dict[str, tuple[str, ...]] = ast.literal_eval(assignment.value)
+        return {api: why for why, apis in reasons.items() for api in apis}
+
+    def no_rule(self, api: str) -> str:
+        """What to tell of an API that has no rule."""
+        why = self.absent.get(api)
+        return f"{api} has no rule" if why is None else f"{api} has no equivalent: {why}"
 
     @cached_property
     def signatures(self) -> dict[str, list[list[object]]]:

@@ -80,6 +80,16 @@ def new_tensor(input, data, *, dtype=None):
     return jnp.array(data, dtype=input.dtype if dtype is None else dtype)
 
 
+@ports("torch.Tensor.new")
+def new(input, data: list | tuple | jax.Array):
+    return jnp.array(data, dtype=input.dtype)
+
+
+@ports("torch.Tensor.new")
+def new_of_size(input, *size: int):
+    return jnp.empty(size, dtype=input.dtype)
+
+
 @ports("torch.Tensor.zero_")
 def zero_(input):
     return jnp.zeros_like(input)

@@ -291,7 +291,7 @@ def constant_pad_nd(input, pad, value=0):
 # --------------------------------------------------------------------------------------- splitting
 
 
-@ports("torch.split")
+@ports("torch.split", "torch.unsafe_split")
 def split(tensor, split_size_or_sections: int, dim=0) -> list[jax.Array]:
     """Pieces of one size and a shorter last one."""
     return jnp.split(
@@ -301,7 +301,7 @@ def split(tensor, split_size_or_sections: int, dim=0) -> list[jax.Array]:
     )
 
 
-@ports("torch.split")
+@ports("torch.split", "torch.unsafe_split")
 def split_sections(tensor, split_size_or_sections: tuple | list, dim=0) -> list[jax.Array]:
     """Pieces of the sizes listed; jnp.split takes the places where to cut."""
     return jnp.split(tensor, np.cumsum(split_size_or_sections)[:-1], axis=dim)
@@ -312,7 +312,7 @@ def split_method(input, split_size: int, dim=0) -> list[jax.Array]:
     return split(input, split_size, dim)
 
 
-@ports("torch.Tensor.split")
+@ports("torch.Tensor.split", "torch.Tensor.unsafe_split")
 def split_method_sections(input, split_size: tuple | list, dim=0) -> list[jax.Array]:
     return split_sections(input, split_size, dim)
 
