@@ -446,7 +446,7 @@ class Rewriter:
         kind = callee.kind if callee is not None else None
         if isinstance(kind, k.External):
             return not kind.path.startswith("builtins.")
-        return isinstance(kind, k.FunctionRef | k.Instance | k.Unknown)
+        return isinstance(kind, k.FunctionRef | k.Instance | k.Transformed | k.Unknown)
 
     def _least(self, parent: Node, child: Node) -> Binding:
         """How tightly what takes the child's place must bind."""

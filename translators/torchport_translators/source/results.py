@@ -14,6 +14,8 @@ _ALIASES = {
     "torch.nn.parameter": "torch.nn",
     "torch.nn.modules": "torch.nn",
     "torch.functional": "torch",
+    "torch.autograd.function": "torch.autograd",
+    "functorch": "torch.func",
 }
 
 
@@ -133,8 +135,9 @@ def canonical(path: str) -> str:
 
 
 def global_name(path: str) -> Kind:
+    path = canonical(path)
     if path == "torch" or path.startswith("torch."):
-        return k.Api(canonical(path))
+        return k.Api(path)
     return k.External(path)
 
 

@@ -1,0 +1,335 @@
+"""Function transforms, autograd and what surrounds them: run in torch and, ported, in JAX.
+
+`EQUAL` rows must agree in values, and in gradients unless they stand in `NO_GRADIENT`, without a
+warning. `TOLD` rows cannot be ported exactly: a warning or an error must say so. A function's
+inputs are chosen by the names of its parameters (`INPUTS` of test_semantics).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import torch
+
+from torchport_translators.findings import Severity
+from torchport_translators.translate import translate
+
+from .test_semantics import as_jax, as_torch, inputs_of, jax_gradients, leaves, run, torch_gradients
+
+torch.set_num_threads(1)
+
+_HEADER = """import torch
+from torch import nn
+import torch.nn.functional as F
+from torch import Tensor
+
+"""
+
+EQUAL: dict[str, str] = {
+    # torch.func
+    "grad": """
+def loss(w, x):
+    return torch.tanh(x @ w).square().sum()
+
+
+def f(x: Tensor, z: Tensor):
+    return torch.func.grad(loss)(x, z).t()
+""",
+    "grad of a lambda, by the second argument": """
+def f(x: Tensor, z: Tensor):
+    return torch.func.grad(lambda a, b: (a * b.exp()).sum(), argnums=1)(x, z)
+""",
+    "grad by several arguments": """
+def f(x: Tensor, z: Tensor):
+    one, two = torch.func.grad(lambda a, b: (a * b.exp()).sum(), argnums=(0, 1))(x, z)
+    return one.unsqueeze(0), two
+""",
+    "grad with more results": """
+def loss(w, x):
+    y = x @ w
+    return y.square().sum(), y
+
+
+def f(x: Tensor, z: Tensor):
+    g, y = torch.func.grad(loss, has_aux=True)(x, z)
+    return g, y.relu()
+""",
+    "grad of a dict": """
+def loss(params, x):
+    return torch.sigmoid(x @ params["w"] + params["b"]).sum()
+
+
+def f(x: Tensor, z: Tensor, v: Tensor):
+    g = torch.func.grad(loss)({"w": z, "b": v}, x)
+    return g["w"], g["b"]
+""",
+    "grad of grad": """
+def f(v: Tensor):
+    cube = lambda a: (a**3).sum()
+    return torch.func.grad(lambda a: torch.func.grad(cube)(a).sum())(v)
+""",
+    "grad as a decorator": """
+@torch.func.grad
+def slope(a):
+    return torch.sin(a).sum()
+
+
+def f(v: Tensor):
+    return slope(v)
+""",
+    "grad with arguments by name": """
+def f(x: Tensor):
+    def loss(a, scale):
+        return (a * scale).sin().sum()
+
+    return torch.func.grad(func=loss, argnums=0)(x, scale=2.0)
+""",
+    "grad_and_value taken apart": """
+def f(x: Tensor):
+    g, value = torch.func.grad_and_value(lambda a: a.exp().sum())(x)
+    return g, value
+""",
+    "grad_and_value kept": """
+def f(x: Tensor):
+    both = torch.func.grad_and_value(lambda a: a.exp().sum())(x)
+    return both[0].t(), both[1]
+""",
+    "grad_and_value with more results": """
+def f(x: Tensor):
+    g, (value, more) = torch.func.grad_and_value(lambda a: (a.exp().sum(), a * 2), has_aux=True)(x)
+    return g, value, more.t()
+""",
+    "vmap": """
+def f(x: Tensor, z: Tensor):
+    return torch.vmap(torch.dot)(x, z), torch.func.vmap(torch.sum)(x)
+""",
+    "vmap over other axes": """
+def f(x: Tensor, v: Tensor):
+    return torch.vmap(lambda a, b: a * b.sum(), in_dims=(1, None), out_dims=1)(x, v)
+""",
+    "vmap of vmap": """
+def f(x: Tensor, z: Tensor):
+    pairs = torch.vmap(torch.vmap(torch.dot, in_dims=(None, 0)), in_dims=(0, None))
+    return pairs(x, z)
+""",
+    "vmap of grad": """
+def loss(w, x, y):
+    return ((x @ w) - y).square()
+
+
+def f(v: Tensor, x: Tensor, z: Tensor):
+    return torch.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(v, x, z[0])
+""",
+    "vmap in chunks": """
+def f(x: Tensor, v: Tensor):
+    g = torch.vmap(lambda a, b: torch.cumsum(a * b, 0), (1, None), chunk_size=3)
+    return g(x, v), torch.vmap(torch.sin, out_dims=1, chunk_size=2)(x)
+""",
+    "vmap as a decorator": """
+from functools import partial
+
+
+@torch.vmap
+def one(a):
+    return a / a.norm()
+
+
+@partial(torch.vmap, in_dims=(0, None))
+def two(a, b):
+    return (a - b).abs().sum()
+
+
+def f(x: Tensor, v: Tensor):
+    return one(x), two(x, v)
+""",
+    "vjp": """
+def f(x: Tensor, z: Tensor):
+    output, pull = torch.func.vjp(torch.mul, x, z)
+    one, two = pull(torch.ones_like(output))
+    return output, one.exp(), two
+""",
+    "vjp of one argument, with more results": """
+def f(x: Tensor):
+    output, pull, more = torch.func.vjp(lambda a: (a.sin(), a + 1), x, has_aux=True)
+    return output, pull(x)[0], more
+""",
+    "vjp of a tuple": """
+def f(x: Tensor, z: Tensor):
+    _, pull = torch.func.vjp(lambda pair: pair[0] * pair[1], (x, z))
+    ((one, two),) = pull(x)
+    return one, two
+""",
+    "jvp": """
+def f(x: Tensor, z: Tensor):
+    output, tangent = torch.func.jvp(torch.sin, (x,), (z,))
+    both = torch.func.jvp(lambda a, b: a @ b, (x, z), (z, x))
+    return output, tangent, both[1].t()
+""",
+    "linearize": """
+def f(x: Tensor, z: Tensor):
+    output, push = torch.func.linearize(lambda a: a.sin() * 2, x)
+    return output, push(z)
+""",
+    "jacobians": """
+def f(v: Tensor, x: Tensor):
+    g = lambda a: torch.tanh(x @ a)
+    return torch.func.jacrev(g)(v), torch.func.jacfwd(g)(v), torch.func.jacrev(g, chunk_size=2)(v)
+""",
+    "jacobian by several arguments": """
+def f(v: Tensor, x: Tensor):
+    by_v, by_x = torch.func.jacrev(lambda a, b: torch.tanh(b @ a), argnums=(0, 1))(v, x)
+    return by_v, by_x.sum(0)
+""",
+    "jacobian with more results": """
+def f(v: Tensor):
+    j, y = torch.func.jacfwd(lambda a: (a.sin(), a.cos()), has_aux=True)(v)
+    return j, y
+""",
+    "hessian": """
+def f(v: Tensor):
+    return torch.func.hessian(lambda a: (a**3).sum() + a.prod())(v)
+""",
+    "functionalize": """
+def g(a):
+    b = a * 1
+    b.add_(1)
+    return b
+
+
+def f(x: Tensor):
+    return torch.func.functionalize(g)(x)
+""",
+    "functorch": """
+from functorch import grad, vmap
+
+
+def f(x: Tensor):
+    return vmap(grad(lambda a: a.sin().sum()))(x)
+""",
+    # torch.autograd.functional
+    "functional jacobian": """
+from torch.autograd.functional import jacobian
+
+
+def f(v: Tensor, x: Tensor):
+    def g(a):
+        return torch.tanh(x @ a)
+
+    both = jacobian(lambda a, b: b @ a, (v, x))
+    return jacobian(g, v), jacobian(g, v, strategy="forward-mode", vectorize=True), both[0], both[1]
+""",
+    "functional hessian": """
+def f(v: Tensor, x: Tensor):
+    whole = torch.autograd.functional.hessian(lambda a: (a**3).sum(), v)
+    parts = torch.autograd.functional.hessian(lambda a, b: (a * b * b).sum(), (v, x[0]))
+    return whole, parts[0][1], parts[1][1]
+""",
+    "functional vjp": """
+def f(v: Tensor, x: Tensor):
+    output, product = torch.autograd.functional.vjp(lambda a: x @ a, v, v * 2)
+    total, gradient = torch.autograd.functional.vjp(lambda a: a.exp().sum(), v)
+    _, (one, two) = torch.autograd.functional.vjp(torch.mul, (v, x[0]), v)
+    return output, product.exp(), total, gradient, one, two
+""",
+    "functional jvp": """
+def f(v: Tensor, x: Tensor):
+    output, product = torch.autograd.functional.jvp(lambda a: x @ a, v, v * 2)
+    both = torch.autograd.functional.jvp(torch.mul, (v, x[0]), (x[1], v))
+    return output, product.exp(), both[0], both[1]
+""",
+    "functional hvp": """
+def g(a):
+    return (a**3).sum() + a.prod()
+
+
+def f(v: Tensor, x: Tensor):
+    value, product = torch.autograd.functional.hvp(g, v, x[0])
+    _, parts = torch.autograd.functional.vhp(lambda a, b: (a * b * b).sum(), (v, x[0]), (x[1], v))
+    return value, product.exp(), parts[0], parts[1]
+""",
+}
+
+TOLD: dict[str, tuple[str, str]] = {
+    "vmap of what is random": (
+        "unsupported-argument",
+        """
+def f(x: Tensor):
+    return torch.vmap(lambda a: F.dropout(a, 0.5), randomness="different")(x)
+""",
+    ),
+    "strict jacobian": (
+        "unsupported-argument",
+        """
+def f(v: Tensor):
+    return torch.autograd.functional.jacobian(torch.sin, v, strict=True)
+""",
+    ),
+}
+
+NO_GRADIENT = frozenset[str](
+    (
+        # torch's functional transforms detach unless create_graph is given.
+        "functional jacobian",
+        "functional hessian",
+        "functional vjp",
+        "functional jvp",
+        "functional hvp",
+    )
+)
+
+
+def ported(name: str, source: str) -> tuple[Callable[..., Any], str]:
+    result = translate(source)
+    shown = f"{result.text}\n{result.findings}"
+    loud = [finding for finding in result.findings if finding.severity is not Severity.INFO]
+    assert not loud, shown
+    return run(f"{name} (port)", result.text), shown
+
+
+@pytest.mark.parametrize("name", EQUAL)
+def test_port_computes_the_same(name: str) -> None:
+    source = _HEADER + EQUAL[name]
+    original = run(name, source)
+    port, shown = ported(name, source)
+    values = inputs_of(original)
+    expected = list(leaves(original(*map(as_torch, values))))
+    given = [as_jax(value) for value in values]
+    assert_equal(expected, list(leaves(port(*given))), shown)
+    dynamic = [index for index, value in enumerate(given) if isinstance(value, jax.Array)]
+
+    def jitted(*arrays: jax.Array) -> Any:
+        arguments = list(given)
+        for index, array in zip(dynamic, arrays, strict=True):
+            arguments[index] = array
+        return port(*arguments)
+
+    assert_equal(expected, list(leaves(jax.jit(jitted)(*(given[i] for i in dynamic)))), shown)
+    if name not in NO_GRADIENT:
+        gradients = torch_gradients(run(name, source), values)
+        assert_equal(gradients, jax_gradients(port, values), shown, rtol=1e-4, atol=1e-5)
+
+
+def assert_equal(
+    expected: list[np.ndarray],
+    actual: list[np.ndarray],
+    shown: str,
+    rtol: float = 1e-5,
+    atol: float = 1e-6,
+) -> None:
+    assert len(expected) == len(actual), shown
+    for one, other in zip(expected, actual, strict=True):
+        assert one.dtype.kind == other.dtype.kind, shown
+        assert one.shape == other.shape, shown
+        np.testing.assert_allclose(other, one, rtol=rtol, atol=atol, err_msg=shown)
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_port_says_what_it_cannot_do(name: str) -> None:
+    code, source = TOLD[name]
+    result = translate(_HEADER + source)
+    said = {f.code for f in result.findings if f.severity is not Severity.INFO}
+    assert code in said, f"{result.text}\n{result.findings}"
