@@ -251,6 +251,159 @@ def f(v: Tensor, x: Tensor):
     _, parts = torch.autograd.functional.vhp(lambda a, b: (a * b * b).sum(), (v, x[0]), (x[1], v))
     return value, product.exp(), parts[0], parts[1]
 """,
+    # torch.autograd.Function
+    "custom gradient": """
+class Scaled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, scale):
+        ctx.save_for_backward(x)
+        ctx.scale = scale
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return grad * (x > 0) * ctx.scale, None
+
+
+def f(x: Tensor):
+    return Scaled.apply(x, 0.5), Scaled.apply(x * 2, 3.0)
+""",
+    "custom gradient of a layer": """
+class LinearFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, input, weight, bias=None):
+        ctx.save_for_backward(input, weight, bias)
+        output = input.mm(weight.t())
+        if bias is not None:
+            output += bias.unsqueeze(0).expand_as(output)
+        return output
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        input, weight, bias = ctx.saved_tensors
+        grad_input = grad_weight = grad_bias = None
+        if ctx.needs_input_grad[0]:
+            grad_input = grad_output.mm(weight)
+        if ctx.needs_input_grad[1]:
+            grad_weight = grad_output.t().mm(input)
+        if bias is not None and ctx.needs_input_grad[2]:
+            grad_bias = grad_output.sum(0)
+        return grad_input, grad_weight, grad_bias
+
+
+linear = LinearFunction.apply
+
+
+def f(x: Tensor, z: Tensor, v: Tensor):
+    return linear(x, z, v) + linear(x, z, v * 2)
+""",
+    "custom gradient with setup_context, of two results": """
+class Both(torch.autograd.Function):
+    @staticmethod
+    def forward(x, k: int):
+        return x**k, x * k
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, k = inputs
+        ctx.save_for_backward(x)
+        ctx.k = k
+        ctx.shape = x.shape
+
+    @staticmethod
+    def backward(ctx, one, two):
+        (x,) = ctx.saved_tensors
+        return (one * ctx.k * x ** (ctx.k - 1) + two * ctx.k).view(ctx.shape), None
+
+
+def f(x: Tensor):
+    one, two = Both.apply(x, 3)
+    return one.t(), two
+""",
+    "custom gradient from the result": """
+class Soft(torch.autograd.Function):
+    '''Sigmoid, with the gradient of a part of it.'''
+
+    @staticmethod
+    def forward(ctx, x):
+        result = x.sigmoid()
+        ctx.mask = result > 0.5
+        ctx.n = x.size(0)
+        ctx.save_for_backward(result)
+        return result
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad):
+        result = ctx.saved_tensors[0]
+        mask = ctx.mask
+        return grad * result * (1 - result) * mask / ctx.n
+
+
+def f(x: Tensor):
+    return Soft.apply(x)
+""",
+    "straight through": """
+class Round(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return torch.round(x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad
+
+
+class Net(nn.Module):
+    def forward(self, x):
+        return Round.apply(x * 3) / 3
+
+
+def f(x: Tensor):
+    return Net()(x)
+""",
+    "custom gradient with an index": """
+class Rows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, i):
+        ctx.save_for_backward(i)
+        ctx.shape = x.shape
+        return x[i]
+
+    @staticmethod
+    def backward(ctx, grad):
+        (i,) = ctx.saved_tensors
+        out = grad.new_zeros(ctx.shape)
+        out.index_add_(0, i, grad)
+        return out, None
+
+
+def f(x: Tensor, twice: Tensor):
+    return Rows.apply(x, twice)
+""",
+    "custom gradient inside transforms": """
+class Cube(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        return x**3
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        (x,) = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return grad * 3 * x**2
+
+
+def f(x: Tensor):
+    return torch.vmap(torch.func.grad(lambda a: Cube.apply(a).sum()))(x)
+""",
 }
 
 TOLD: dict[str, tuple[str, str]] = {
@@ -259,6 +412,43 @@ TOLD: dict[str, tuple[str, str]] = {
         """
 def f(x: Tensor):
     return torch.vmap(lambda a: F.dropout(a, 0.5), randomness="different")(x)
+""",
+    ),
+    "custom gradient that saves under a condition": (
+        "no-rule",
+        """
+class Double(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        if x.dim() == 2:
+            ctx.save_for_backward(x)
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * 2
+
+
+def f(x: Tensor):
+    return Double.apply(x)
+""",
+    ),
+    "custom gradient in place": (
+        "no-rule",
+        """
+class Twice(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.mark_dirty(x)
+        return x.mul_(2)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * 2
+
+
+def f(x: Tensor):
+    return Twice.apply(x)
 """,
     ),
     "strict jacobian": (
@@ -272,6 +462,8 @@ def f(v: Tensor):
 
 NO_GRADIENT = frozenset[str](
     (
+        # torch computes the linear function with constants, and loses the gradient through them.
+        "linearize",
         # torch's functional transforms detach unless create_graph is given.
         "functional jacobian",
         "functional hessian",

@@ -164,6 +164,7 @@ class Rewriter:
         drawing: functions whose port draws from random state, or hands it on.
         stopping: inside `no_grad`, where what is computed is a constant for the gradient.
         ties: output layers whose weight is an embedding's, by class.
+        decided: ports of expressions that a rewrite of what is around them has decided on.
     """
 
     def __init__(
@@ -192,6 +193,7 @@ class Rewriter:
         self.drawing: set[Function] = set()
         self.stopping: Stopping | None = None
         self.ties: dict[Class, dict[str, str]] = {}
+        self.decided: dict[Node, Callable[[], Code]] = {}
         self._deferred = 0
         self._newline = "\r\n" if "\r\n" in source.text else "\n"
         self._taken: dict[Function, set[str]] = {}
@@ -373,6 +375,8 @@ class Rewriter:
     def expr(self, node: Node) -> Code:
         """The port of an expression."""
         kind = node.type
+        if node in self.decided:
+            return self.decided[node]()
         if kind in _SKIPPED:
             return Code(self.source[node])
         if kind == "identifier" and isinstance(node.kind, k.Api):
@@ -731,7 +735,8 @@ class Rewriter:
 
     def _pick(self, node: Node, index: int) -> Code:
         """One item of a tuple: of the rule's own expression where a torch call makes it."""
-        result = self.inline(node) if node.type == "call" else None
+        ported = node.type == "call" and self.catalogue.find(self.called_api(node) or "")
+        result = self.inline(node) if ported else None
         if isinstance(result, Result):
             items = result.kind.items if isinstance(result.kind, k.Sequence) else None
             if items is None or -len(items) <= index < len(items):

@@ -7,6 +7,7 @@ A rewrite's docstring shows the pattern: sections `Before:` and `After (jax):` a
 from torchport_translators.rewrites import (
     apply_to_modules,
     constructor,
+    custom_gradient,
     function_header,
     function_transforms,
     in_place,
@@ -31,6 +32,7 @@ __all__ = [
     "STATEMENTS",
     "apply_to_modules",
     "constructor",
+    "custom_gradient",
     "function_header",
     "function_transforms",
     "in_place",

@@ -14,8 +14,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 from torchport_translators.catalogue.bind import DTYPES
+from torchport_translators.source import custom_gradients, transforms
 from torchport_translators.source import kinds as k
-from torchport_translators.source import transforms
 from torchport_translators.source.annotations import annotated
 from torchport_translators.source.kinds import Confidence, Kind
 from torchport_translators.source.results import (
@@ -511,6 +511,11 @@ class Inference:
         kinds = {p.name: self._parameter_kind(function, p) for p in function.parameters}
         if function.cls is not None and function.parameters and not self._is_static(function):
             kinds[function.parameters[0].name] = k.Instance(cls=function.cls)
+        elif function.parameters and custom_gradients.is_custom(function.cls):
+            assert function.cls is not None
+            if custom_gradients.takes_context(function.cls, function):
+                context = k.Instance(custom_gradients.CONTEXT, function.cls)
+                kinds[function.parameters[0].name] = context
         return kinds
 
     def _is_static(self, function: Function) -> bool:
@@ -559,6 +564,13 @@ class Inference:
         cls = function.cls
         if cls is not None and cls.is_module and function.name == "forward":
             return k.LIKELY_TENSOR
+        if cls is not None and custom_gradients.is_custom(cls):
+            arguments = custom_gradients.arguments(cls)
+            if function.name == "backward":
+                return k.LIKELY_TENSOR
+            if parameter in arguments and function.name == "forward":
+                index = arguments.index(parameter)
+                return k.LIKELY_TENSOR if custom_gradients.has_gradient(cls, index) else k.UNKNOWN
         return k.UNKNOWN
 
     # Statements
@@ -955,6 +967,10 @@ class Inference:
                 return PROPERTIES.get(name) or k.Method(owner, name)
             case k.Sequence(fields=fields, items=tuple() as items) if name in fields:
                 return items[fields.index(name)]
+            case k.Instance(custom_gradients.CONTEXT) if name == "saved_tensors":
+                return k.Sequence("tuple", element=k.LIKELY_TENSOR)
+            case k.Instance(custom_gradients.CONTEXT) if name == "needs_input_grad":
+                return k.Sequence("tuple", element=k.BOOL)
             case k.Instance(cls=Class() as cls):
                 self._function.reads.add(cls)
                 attribute = cls.attribute(name)
@@ -978,6 +994,10 @@ class Inference:
                 method = cls.method(name)
                 if method is not None:
                     return k.FunctionRef(method)
+                if name == "apply" and custom_gradients.is_custom(cls):
+                    forward = cls.method("forward")
+                    if forward is not None:
+                        return k.Transformed(custom_gradients.APPLY, k.FunctionRef(forward))
                 return cls.attribute(name) or k.UNKNOWN
             case k.Super(cls):
                 for base in list(cls.lineage())[1:]:
@@ -1064,6 +1084,13 @@ class Inference:
     def _call_transformed(
         self, transformed: k.Transformed, positional: list[Node], keywords: dict[str, Node]
     ) -> Kind:
+        match transformed:
+            case k.Transformed(custom_gradients.APPLY, k.FunctionRef(forward)):
+                assert forward.cls is not None
+                skip = custom_gradients.takes_context(forward.cls, forward)
+                return self._call_function(forward, positional, keywords, skip)
+            case _:
+                pass
         # What a vjp_fn takes is no argument of the function.
         told = transformed.path not in ("vjp_fn", "jvp_fn")
         returned = self._call_handed(
