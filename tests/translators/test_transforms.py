@@ -7,16 +7,20 @@ inputs are chosen by the names of its parameters (`INPUTS` of test_semantics).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+from flax import nnx
 
 from torchport_translators.findings import Severity
 from torchport_translators.translate import translate
+from torchport_translators.weights.nnx import placements, transfer_weights
 
 from .test_semantics import as_jax, as_torch, inputs_of, jax_gradients, leaves, run, torch_gradients
 
@@ -404,7 +408,71 @@ class Cube(torch.autograd.Function):
 def f(x: Tensor):
     return torch.vmap(torch.func.grad(lambda a: Cube.apply(a).sum()))(x)
 """,
+    # torch.utils.checkpoint
+    "checkpoint of functions": """
+from torch.utils.checkpoint import checkpoint, checkpoint_sequential
+
+
+def mix(a, b, gain: float):
+    return torch.tanh(a @ b) * gain
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.act = nn.Tanh()
+
+    def tail(self, x, power: int, more=None):
+        return x**power
+
+    def forward(self, x):
+        x = checkpoint(self.act, x, use_reentrant=False)
+        return checkpoint(self.tail, x, 2, None, use_reentrant=False, preserve_rng_state=False)
+
+
+def f(x: Tensor, z: Tensor):
+    y = checkpoint(mix, x, z, 0.5, use_reentrant=False)
+    y = checkpoint(lambda a: a.exp(), y, use_reentrant=False)
+    y = y + checkpoint(torch.sin, x, use_reentrant=False)
+    y = checkpoint_sequential([torch.sin, torch.cos, torch.tanh], 2, y, use_reentrant=False)
+    return Net()(y)
+""",
 }
+
+MODULES: dict[str, str] = {
+    "checkpoint of modules": """
+from torch.utils.checkpoint import checkpoint, checkpoint_sequential
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.fc = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x):
+        return x + F.gelu(self.fc(self.norm(x)))
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = nn.ModuleList([Block(4) for _ in range(2)])
+        self.layers = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+        self.last = nn.Linear(4, 2)
+
+    def tail(self, x):
+        return self.last(x)
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = checkpoint(block, x, use_reentrant=False)
+        x = checkpoint_sequential(self.layers, 2, x, use_reentrant=False)
+        x = checkpoint(self.layers, x, use_reentrant=False)
+        return checkpoint(self.tail, x, use_reentrant=False)
+""",
+}
+"""Modules `Net`, run with the same weights; their gradients are those of the parameters, too."""
 
 TOLD: dict[str, tuple[str, str]] = {
     "vmap of what is random": (
@@ -503,6 +571,65 @@ def test_port_computes_the_same(name: str) -> None:
     if name not in NO_GRADIENT:
         gradients = torch_gradients(run(name, source), values)
         assert_equal(gradients, jax_gradients(port, values), shown, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module_computes_the_same(name: str) -> None:
+    source = _HEADER + MODULES[name]
+    original = run(name, source + "\nf = Net")()
+    result = translate(source + "\nf = Net")
+    shown = f"{result.text}\n{result.findings}"
+    assert not [f for f in result.findings if f.severity is not Severity.INFO], shown
+    constructor = run(f"{name} (port)", result.text)
+    random = "rngs" in inspect.signature(constructor.__init__).parameters
+    port = constructor(rngs=nnx.Rngs(0)) if random else constructor()
+    for net in (original, port):
+        net.train()
+    values = inputs_of(original.forward)
+    steps = 2 if list(original.buffers()) else 1
+    transfer_weights(original.state_dict(), port)
+    for _ in range(steps):
+        compare_modules(original, port, values, shown)
+    for net in (original, port):
+        net.eval()
+    compare_modules(original, port, values, shown)
+
+
+def compare_modules(original: Any, port: Any, values: list[Any], shown: str) -> None:
+    """Outputs, gradients of parameters, and the state after one call."""
+    original.zero_grad()
+    results = [r for r in tensors(original(*map(as_torch, values)))]
+    sum((r * torch.arange(1.0, r.numel() + 1).view(r.shape)).sum() for r in results).backward()
+    expected = [result.detach().numpy() for result in results]
+
+    def total(module: Any) -> Any:
+        results = jax.tree.leaves(module(*map(as_jax, values)))
+        parts = [(r * jnp.arange(1.0, r.size + 1).reshape(r.shape)).sum() for r in results]
+        return sum(parts), results
+
+    (_, actual), gradients = nnx.value_and_grad(total, has_aux=True)(port)
+    assert_equal(expected, [np.asarray(one) for one in actual], shown, 1e-4, 1e-5)
+
+    places, theirs = placements(port), dict(original.named_parameters())
+    by_path = nnx.to_flat_state(gradients)
+    mine = {".".join(map(str, path)): np.asarray(value[...]) for path, value in by_path}
+    assert original.state_dict().keys() == places.keys(), shown
+    for name, tensor in original.state_dict().items():
+        place = places[name]
+        pairs = [(np.asarray(place.variable[...]), tensor.numpy())]
+        if name in theirs and theirs[name].grad is not None:
+            pairs.append((mine[place.path], theirs[name].grad.numpy()))
+        for one, other in pairs:
+            one = place.to_source(one)
+            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4, err_msg=f"{name}\n{shown}")
+
+
+def tensors(value: object) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from tensors(item)
 
 
 def assert_equal(

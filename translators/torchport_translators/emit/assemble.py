@@ -41,7 +41,7 @@ def assemble(rw: Rewriter, span: Span | None = None) -> str:
     for statement in found:
         for binding in bindings_of(source, statement):
             bindings.setdefault(binding.name, []).append(binding)
-    uses = Uses(source, edits, start, end, bindings)
+    uses = Uses(source, edits, start, end, bindings, rw.helpers.names())
     inside = [node for node in found if start <= node.start < end]
     removed = drop_unused(source, rw.edits, uses, inside)
     if span is not None:

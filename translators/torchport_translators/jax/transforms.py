@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jax import lax
 
 from torchport_translators.catalogue import ports
@@ -162,3 +163,17 @@ def hessian_vector_product(func, inputs, v=None, create_graph=False, strict=Fals
     derivative = jax.value_and_grad(func, argnums=tuple(range(len(primals))))
     (output, _), (_, products) = jax.jvp(derivative, primals, v if several else (v,))
     return output, products if several else products[0]
+
+
+@ports("torch.utils.checkpoint.checkpoint_sequential")
+def checkpoint_sequential(
+    functions, segments, input, use_reentrant=None, preserve_rng_state=True
+):
+    """Runs layers in a row; all segments but the last are computed again for the gradient."""
+    layers = functions.layers if isinstance(functions, nnx.Sequential) else functions
+    size = len(layers) // segments
+    last = size * (segments - 1)
+    for start in range(0, last, size):
+        segment = nnx.Sequential(*layers[start : start + size])
+        input = nnx.remat(lambda module, x: module(x))(segment, input)
+    return nnx.Sequential(*layers[last:])(input)

@@ -40,7 +40,7 @@ from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.registry import expression, statement
 from torchport_translators.source import kinds as k
 from torchport_translators.source.syntax import Node
-from torchport_translators.source.transforms import AT_ARGUMENTS, AT_INPUTS, OF_FUNCTIONS
+from torchport_translators.source.transforms import AT_INPUTS, OF_FUNCTIONS
 
 _SAME = {"torch.func.vjp": "jax.vjp", "torch.func.linearize": "jax.linearize"}
 _RENAMED = {"in_dims": "in_axes", "out_dims": "out_axes", "argnums": "argnums"}
@@ -60,10 +60,10 @@ def draws(kind: k.Kind | None) -> bool:
 @expression("call")
 def of_random_function(rw: Rewriter, node: Node) -> Code | None:
     api = rw.called_api(node)
-    if api is None or api not in OF_FUNCTIONS | AT_ARGUMENTS | AT_INPUTS:
+    if api is None or api not in OF_FUNCTIONS | AT_INPUTS | _SAME.keys():
         return None
     positional, keywords = rw.arguments(node)
-    function = positional[0] if positional else keywords.get("func") or keywords.get("function")
+    function = positional[0] if positional else keywords.get("func")
     if function is None or not draws(function.kind):
         return None
     return rw.unported(
