@@ -437,6 +437,25 @@ def f(x: Tensor, z: Tensor):
     y = checkpoint_sequential([torch.sin, torch.cos, torch.tanh], 2, y, use_reentrant=False)
     return Net()(y)
 """,
+    # torch.nn.utils.rnn
+    "pad_sequence": """
+from torch.nn.utils.rnn import pad_sequence
+
+
+def f(x: Tensor, v: Tensor):
+    one = pad_sequence([x, x[:2], x[:3]])
+    two = pad_sequence([v[:2], v], batch_first=True, padding_value=-1.0)
+    return one, two, pad_sequence((x[:1], x), padding_side="left")
+""",
+    "helper that is called as torch's function was": """
+from torch.func import grad_and_value
+from torch.nn.functional import cosine_similarity
+
+
+def f(x: Tensor, z: Tensor):
+    both = grad_and_value(torch.sum)(x)
+    return cosine_similarity(x, z), both
+""",
 }
 
 MODULES: dict[str, str] = {
@@ -470,6 +489,40 @@ class Net(nn.Module):
         x = checkpoint_sequential(self.layers, 2, x, use_reentrant=False)
         x = checkpoint(self.layers, x, use_reentrant=False)
         return checkpoint(self.tail, x, use_reentrant=False)
+""",
+    "packed sequences": """
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(4, 3, num_layers=2, batch_first=True, bidirectional=True)
+        self.gru = nn.GRU(6, 5)
+
+    def forward(self, cube):
+        lengths = torch.tensor([2, 3])
+        packed = pack_padded_sequence(cube, lengths, batch_first=True, enforce_sorted=False)
+        packed, (h, c) = self.lstm(packed)
+        y, sizes = pad_packed_sequence(packed, batch_first=True, padding_value=0.5)
+        last, hidden = self.gru(packed)
+        last, _ = pad_packed_sequence(last, total_length=7)
+        return y, h.relu(), c, last, hidden
+""",
+    "packed list": """
+from torch.nn.utils.rnn import pack_sequence, unpack_sequence
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.RNN(4, 3)
+
+    def forward(self, x):
+        packed = pack_sequence([x[:2], x, x[1:]], enforce_sorted=False)
+        packed, h = self.rnn(packed)
+        one, two, three = unpack_sequence(packed)
+        return one, two, three, h
 """,
 }
 """Modules `Net`, run with the same weights; their gradients are those of the parameters, too."""
@@ -547,6 +600,7 @@ def ported(name: str, source: str) -> tuple[Callable[..., Any], str]:
     shown = f"{result.text}\n{result.findings}"
     loud = [finding for finding in result.findings if finding.severity is not Severity.INFO]
     assert not loud, shown
+    assert "import torch" not in result.text and "from torch" not in result.text, shown
     return run(f"{name} (port)", result.text), shown
 
 

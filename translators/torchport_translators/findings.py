@@ -58,6 +58,10 @@ CODES: dict[str, tuple[Severity, str]] = {
         "Automatic differentiation is a transformation of functions in the target: `backward()` "
         "and `requires_grad` have no counterpart on a value. Use `nnx.value_and_grad`.",
     ),
+    "setting": (
+        Severity.INFO,
+        "A setting of torch's runtime that changes no value: the port does without it.",
+    ),
     "too-deep": (
         Severity.ERROR,
         "Expressions are nested too deeply to read. Split the expression.",

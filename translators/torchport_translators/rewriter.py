@@ -561,7 +561,7 @@ class Rewriter:
                 code = Code(self.imports.add_root("nnx.Module"))
             self.count(True)
             return code
-        return self.unported(node, f"{path} has no rule", "no-rule", path)
+        return self.unported(node, self.catalogue.why_not(path), "no-rule", path)
 
     def _quoted(self, node: Node) -> Code:
         """An annotation in quotes: its torch names are ported inside them."""
@@ -646,10 +646,10 @@ class Rewriter:
             if position != flag:
                 holes.append(self.hole(child))
         named = {n: self.hole(child) for n, child in keywords.items() if n not in without}
-        if not self.catalogue.find(api) and api.endswith("_"):
-            api = api[:-1]
+        if not self.catalogue.find(api) and self.catalogue.find(api.removesuffix("_")):
+            api = api.removesuffix("_")
         if not self.catalogue.find(api):
-            return self.unported(node, f"{api} has no rule", "no-rule", api)
+            return self.unported(node, self.catalogue.why_not(api), "no-rule", api)
         try:
             result = self.inliner.call(api, holes, named)
         except Unsupported as refused:
@@ -819,7 +819,9 @@ class Rewriter:
         """Leave an expression as it was, mark its statement, and say so."""
         self.count(False)
         self.find(code, message, node, api)
-        self.current.marks.append(f"not ported: {message}")
+        reasoned = code == "no-rule" and message.startswith(f"{api}: ")
+        # Why it is so is the finding's to tell; the comment in the code is short.
+        self.current.marks.append(f"not ported: {f'{api} has no rule' if reasoned else message}")
         return Code(self.source[node], self.binding(node))
 
 

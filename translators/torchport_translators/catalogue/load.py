@@ -283,6 +283,22 @@ class Catalogue:
         return ast.literal_eval(assignment.value)
 
     @cached_property
+    def not_ported(self) -> dict[str, str]:
+        """Torch APIs without a rule, to why there is none and what the target has instead."""
+        module = self.module("not_ported")
+        if module is None:
+            return {}
+        assignment = module.constants["NOT_PORTED"]
+        assert isinstance(assignment, ast.Assign | ast.AnnAssign) and assignment.value
+        reasons: dict[str, tuple[str, ...]] = ast.literal_eval(assignment.value)
+        return {api: reason for reason, apis in reasons.items() for api in apis}
+
+    def why_not(self, api: str) -> str:
+        """Why a torch API is not ported."""
+        reason = self.not_ported.get(api)
+        return f"{api}: {reason}" if reason is not None else f"{api} has no rule"
+
+    @cached_property
     def signatures(self) -> dict[str, list[list[object]]]:
         """Target function to its parameters: `[name]`, or `[name, default]` for a literal default.
 
