@@ -408,6 +408,91 @@ class Cube(torch.autograd.Function):
 def f(x: Tensor):
     return torch.vmap(torch.func.grad(lambda a: Cube.apply(a).sum()))(x)
 """,
+    # torch.autograd.grad, backward
+    "gradient of a result that is used": """
+def f(x: Tensor, z: Tensor):
+    x.requires_grad_()
+    h = torch.tanh(x @ z)
+    scale = 2.0
+    y = (h * h).sum() * scale
+    (g,) = torch.autograd.grad(y, x, create_graph=True)
+    return y, g.t(), h
+""",
+    "gradient in an expression": """
+def f(x: Tensor, z: Tensor):
+    y = torch.exp(x * z)
+    return torch.autograd.grad(y.mean(), [x], create_graph=True)[0] * 2 + y
+""",
+    "gradients by several": """
+def f(x: Tensor, z: Tensor):
+    y = torch.sin(x) * z
+    y = y + x
+    one, two = torch.autograd.grad(outputs=y.sum(), inputs=(x, z), create_graph=True)
+    return one, two
+""",
+    "gradient with a cotangent": """
+def f(x: Tensor, z: Tensor):
+    y = torch.sin(x) * x
+    g = torch.autograd.grad(y, x, grad_outputs=torch.ones_like(y), create_graph=True)[0]
+    (h,) = torch.autograd.grad(x**3, x, z, create_graph=True)
+    return y, g, h
+""",
+    "gradient of a gradient": """
+def f(x: Tensor):
+    y = torch.sin(x) * x
+    one = torch.autograd.grad(y.sum(), x, create_graph=True)[0]
+    two = torch.autograd.grad(one.sum(), x, create_graph=True)[0]
+    return one, two
+""",
+    "gradient penalty": """
+def critic(a):
+    return torch.tanh(a).sum(1)
+
+
+def f(x: Tensor, z: Tensor):
+    mixed = (0.3 * x + 0.7 * z).requires_grad_(True)
+    d = critic(mixed)
+    gradients = torch.autograd.grad(
+        outputs=d,
+        inputs=mixed,
+        grad_outputs=torch.ones_like(d),
+        create_graph=True,
+        retain_graph=True,
+        only_inputs=True,
+    )[0]
+    return ((gradients.norm(2, dim=1) - 1) ** 2).mean()
+""",
+    "gradient under a condition, with a loop between": """
+def f(x: Tensor, flag: bool):
+    y = x * 1
+    for i in range(3):
+        t = torch.sin(y)
+        y = t + i
+    total = y.sum()
+    return torch.autograd.grad(total, x, create_graph=True)[0]
+""",
+    "gradient without a graph is a constant": """
+def f(x: Tensor, z: Tensor):
+    y = (x**3 * z).sum()
+    (g,) = torch.autograd.grad(y, x, retain_graph=True)
+    return (g * x).sum() + y
+""",
+    "backward": """
+def f(v: Tensor):
+    w = v.detach().clone().requires_grad_()
+    y = (w**3).sum()
+    y.backward()
+    return w.grad, y.detach()
+""",
+    "backward of several, with a cotangent": """
+def f(v: Tensor, x: Tensor):
+    a = v.detach().requires_grad_(True)
+    b = x.detach().clone()
+    b.requires_grad = True
+    y = b @ a
+    y.backward(torch.ones(4))
+    return a.grad * 2, b.grad
+""",
     # torch.utils.checkpoint
     "checkpoint of functions": """
 from torch.utils.checkpoint import checkpoint, checkpoint_sequential
@@ -524,6 +609,38 @@ class Net(nn.Module):
         one, two, three = unpack_sequence(packed)
         return one, two, three, h
 """,
+    # torch.nn.utils
+    "weight norm": """
+from torch.nn.utils import weight_norm
+from torch.nn.utils.parametrizations import weight_norm as parametrized
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = weight_norm(nn.Linear(4, 6))
+        self.second = nn.Linear(6, 4, bias=False)
+        weight_norm(self.second, name="weight", dim=None)
+        self.conv = parametrized(nn.Conv1d(2, 3, 3, padding=1), dim=1)
+        self.back = weight_norm(nn.ConvTranspose1d(3, 2, 3, padding=1))
+        self.third = parametrized(nn.Linear(4, 4))
+
+    def forward(self, cube):
+        y = self.back(self.conv(cube[:, :2])).tanh()
+        return self.third(self.second(self.first(y).relu()))
+""",
+    "spectral norm": """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.utils.spectral_norm(nn.Linear(4, 6))
+        self.conv = nn.utils.parametrizations.spectral_norm(nn.Conv2d(1, 3, 3), n_power_iterations=2)
+        self.back = nn.utils.spectral_norm(nn.ConvTranspose1d(3, 2, 3))
+
+    def forward(self, x):
+        y = self.conv(x[None, None]).flatten(2)
+        return self.first(x).relu(), self.back(y)
+""",
 }
 """Modules `Net`, run with the same weights; their gradients are those of the parameters, too."""
 
@@ -572,6 +689,43 @@ def f(x: Tensor):
     return Twice.apply(x)
 """,
     ),
+    "gradient by what was computed from another": (
+        "no-rule",
+        """
+def f(x: Tensor):
+    h = torch.sin(x)
+    y = h * x
+    return torch.autograd.grad(y.sum(), (x, h))
+""",
+    ),
+    "gradient by another name": (
+        "no-rule",
+        """
+def f(x: Tensor, z: Tensor):
+    h = torch.sin(z)
+    x = h
+    y = h * x
+    return torch.autograd.grad(y.sum(), x)
+""",
+    ),
+    "gradient that is added up": (
+        "no-rule",
+        """
+def f(x: Tensor):
+    for i in range(3):
+        (x * i).sum().backward()
+    return x.grad
+""",
+    ),
+    "gradient through an attribute": (
+        "no-rule",
+        """
+class Net(nn.Module):
+    def forward(self, x):
+        self.last = x.sin()
+        return torch.autograd.grad(self.last.sum(), x)[0]
+""",
+    ),
     "strict jacobian": (
         "unsupported-argument",
         """
@@ -583,6 +737,9 @@ def f(v: Tensor):
 
 NO_GRADIENT = frozenset[str](
     (
+        # What backward() gives is a constant, and all that is returned comes from constants.
+        "backward",
+        "backward of several, with a cotangent",
         # torch computes the linear function with constants, and loses the gradient through them.
         "linearize",
         # torch's functional transforms detach unless create_graph is given.
@@ -641,7 +798,8 @@ def test_module_computes_the_same(name: str) -> None:
         net.train()
     values = inputs_of(original.forward)
     steps = 2 if list(original.buffers()) else 1
-    transfer_weights(original.state_dict(), port)
+    # Copies: torch changes its buffers in place.
+    transfer_weights({name: t.clone() for name, t in original.state_dict().items()}, port)
     for _ in range(steps):
         compare_modules(original, port, values, shown)
     for net in (original, port):
@@ -652,7 +810,7 @@ def test_module_computes_the_same(name: str) -> None:
 def compare_modules(original: Any, port: Any, values: list[Any], shown: str) -> None:
     """Outputs, gradients of parameters, and the state after one call."""
     original.zero_grad()
-    results = [r for r in tensors(original(*map(as_torch, values)))]
+    results = list(tensors(original(*map(as_torch, values))))
     sum((r * torch.arange(1.0, r.numel() + 1).view(r.shape)).sum() for r in results).backward()
     expected = [result.detach().numpy() for result in results]
 

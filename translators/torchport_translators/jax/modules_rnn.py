@@ -36,7 +36,17 @@ def _lstm_cell(x, h, state):
 
 
 def _scan_cell(
-    cell, x, state, reverse, valid=None, *, weight_ih, weight_hh, bias_ih=0, bias_hh=0, weight_hr=None
+    cell,
+    x,
+    state,
+    reverse,
+    valid=None,
+    *,
+    weight_ih,
+    weight_hh,
+    bias_ih=0,
+    bias_hh=0,
+    weight_hr=None,
 ):
     """Runs a cell over (time, batch, features); gives the last state and all outputs.
 

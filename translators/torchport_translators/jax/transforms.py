@@ -45,10 +45,7 @@ def _vmap_in_chunks(func, in_dims, out_dims, chunk_size):
         def one(parts):
             rest = iter(parts)
             return func(
-                *(
-                    arg if axis is None else next(rest)
-                    for arg, axis in zip(args, axes, strict=True)
-                )
+                *(arg if axis is None else next(rest) for arg, axis in zip(args, axes, strict=True))
             )
 
         out = lax.map(one, mapped, batch_size=chunk_size)
@@ -166,9 +163,7 @@ def hessian_vector_product(func, inputs, v=None, create_graph=False, strict=Fals
 
 
 @ports("torch.utils.checkpoint.checkpoint_sequential")
-def checkpoint_sequential(
-    functions, segments, input, use_reentrant=None, preserve_rng_state=True
-):
+def checkpoint_sequential(functions, segments, input, use_reentrant=None, preserve_rng_state=True):
     """Runs layers in a row; all segments but the last are computed again for the gradient."""
     layers = functions.layers if isinstance(functions, nnx.Sequential) else functions
     size = len(layers) // segments

@@ -97,7 +97,9 @@ def setting(rw: Rewriter, node: Node) -> bool:
         api = rw.inference.torch_name(rw.source[inner["left"]])
     if api in _MODES and rw.function is rw.inference.module:
         rw.count(True)
-        rw.find("setting", f"{api} falls away: nothing is differentiated unless asked for", node, api)
+        rw.find(
+            "setting", f"{api} falls away: nothing is differentiated unless asked for", node, api
+        )
         rw.remove(node)
         return True
     if api not in SETTINGS:

@@ -1126,9 +1126,7 @@ class Inference:
     ) -> Kind | None:
         """What a function transform gives; None for any other API."""
         if path in transforms.OF_FUNCTIONS:
-            named = {
-                name: self._literal(node) for name, node in keywords.items() if name != "func"
-            }
+            named = {name: self._literal(node) for name, node in keywords.items() if name != "func"}
             rest = [self._literal(node) for node in positional[1:]]
             batched = path.endswith(("vmap", "functionalize"))
             argnums, has_aux = (0, False) if batched else transforms.options(rest, named)
@@ -1180,6 +1178,8 @@ class Inference:
             return k.Instance(path, element=held, items=items)
         if path in ("torch.nn.Parameter", "torch.nn.Buffer"):
             return k.Tensor(variable=True)
+        if path.startswith("torch.nn.utils.") and path.endswith(("weight_norm", "spectral_norm")):
+            return k.Instance("torch.nn.Module")
         if not rules:
             return unported_result(path)
         for rule in rules:

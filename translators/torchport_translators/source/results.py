@@ -165,6 +165,8 @@ def unported_result(path: str) -> Kind:
     name = path.rpartition(".")[2]
     if path == "torch.device":
         return k.Scalar("device")
+    if path == "torch.autograd.grad":
+        return k.Sequence("tuple", element=k.TENSOR)
     if name[:1].isupper():
         return k.Instance(path)
     if path.startswith(("torch.Tensor.", "torch.nn.functional.")) or path.count(".") == 1:
