@@ -767,7 +767,7 @@ def test_port_computes_the_same(name: str) -> None:
     original = run(name, source)
     port, shown = ported(name, source)
     values = inputs_of(original)
-    expected = list(leaves(original(*map(as_torch, values))))
+    expected = list(leaves(original(*(as_torch(value, grad=True) for value in values))))
     given = [as_jax(value) for value in values]
     assert_equal(expected, list(leaves(port(*given))), shown)
     dynamic = [index for index, value in enumerate(given) if isinstance(value, jax.Array)]

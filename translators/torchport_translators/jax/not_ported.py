@@ -13,6 +13,7 @@ NOT_PORTED = {
     ),
     "flax keeps kernels in another axis order than torch, so the vector would be another; "
     "jax.flatten_util.ravel_pytree(nnx.state(module, nnx.Param)) makes one, and its inverse": (
+        "torch.nn.utils.parameters_to_vector",
         "torch.nn.utils.vector_to_parameters",
     ),
     "XLA fuses operations when it compiles, so nothing has to be fused by hand; at inference a "

@@ -329,8 +329,8 @@ def _check_kept(rw: Rewriter, function: Function, value: Node, at: Node) -> None
 
 def _is_bound(name: Node) -> bool:
     """Whether a name stands where a value is put."""
-    node: Node | None = name
-    while node is not None and node.parent is not None:
+    node = name
+    while node.parent is not None:
         if node.parent.type in ("assignment", "augmented_assignment", "for_statement"):
             return node.field == "left"
         if node.parent.type not in ("pattern_list", "tuple_pattern", "list_pattern", "subscript"):
@@ -533,7 +533,8 @@ def _names_in_backward(
     ]
     targets = _targets(saved[0]) if len(saved) == 1 else None
     if targets is not None and len(set(operation.saved)) == len(operation.saved):
-        line = saved[0].parent and saved[0].parent.parent
+        assignment = saved[0].parent
+        line = assignment.parent if assignment is not None else None
         if residuals == operation.saved:
             return names, True
         if line is not None and line.parent is body:

@@ -140,7 +140,8 @@ def _stays_module(rw: Rewriter, api: str) -> bool:
     if not rules:
         return True
     try:
-        return rw.inliner.reference(api, as_class=True) is not None
+        rw.inliner.reference(api, as_class=True)
+        return True
     except Unsupported:
         return api.rpartition(".")[2] in ("Sequential", "Identity")
 

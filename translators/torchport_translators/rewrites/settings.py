@@ -29,6 +29,8 @@ from __future__ import annotations
 
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.registry import statement
+from torchport_translators.source import kinds as k
+from torchport_translators.source.kinds import Confidence
 from torchport_translators.source.syntax import Node
 
 _THREADS = "the target's runtime chooses its threads"
@@ -82,6 +84,24 @@ def is_setting(rw: Rewriter, node: Node) -> bool:
     return rw.called_api(node) in SETTINGS
 
 
+def _marks_a_leaf(rw: Rewriter, node: Node) -> bool:
+    """`x.requires_grad_()`, `x.requires_grad = True`, `x.retain_grad()` of a plain tensor."""
+    if node.type == "call" and node["function"].type == "attribute":
+        place = node["function"]
+        names = ("requires_grad_", "retain_grad")
+        positional, keywords = rw.arguments(node)
+        plain = all(value.type == "true" for value in (*positional, *keywords.values()))
+    elif node.type == "assignment" and node["left"].type == "attribute":
+        place, value = node["left"], node.get("right")
+        names = ("requires_grad",)
+        plain = value is not None and value.type == "true"
+    else:
+        return False
+    kind = place["object"].kind
+    tensor = isinstance(kind, k.Tensor) and not kind.variable and kind.sure > Confidence.UNSURE
+    return tensor and plain and rw.source[place["attribute"]] in names
+
+
 def tell(rw: Rewriter, node: Node, api: str) -> None:
     rw.count(True)
     rw.find("setting", f"{api} falls away: {SETTINGS[api]}", node, api)
@@ -90,6 +110,11 @@ def tell(rw: Rewriter, node: Node, api: str) -> None:
 @statement("expression_statement")
 def setting(rw: Rewriter, node: Node) -> bool:
     inner = node.children[0]
+    if _marks_a_leaf(rw, inner):
+        rw.count(True)
+        rw.find("setting", f"{rw.source[node]} falls away: functions are differentiated", node)
+        rw.remove(node)
+        return True
     api: str | None = None
     if inner.type == "call":
         api = rw.called_api(inner)

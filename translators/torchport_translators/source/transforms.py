@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from torchport_translators.source import kinds as k
 from torchport_translators.source.kinds import Kind
@@ -129,6 +130,8 @@ def options(
     """
     given = dict(zip(("argnums", "has_aux"), positional, strict=False)) | dict(keywords)
     argnums = given.get("argnums")
-    if isinstance(argnums, list | tuple) and all(isinstance(index, int) for index in argnums):
-        return tuple(argnums), given.get("has_aux") is True
+    if isinstance(argnums, tuple):
+        indices = cast("tuple[object, ...]", argnums)
+        known = tuple(index for index in indices if isinstance(index, int))
+        return known, given.get("has_aux") is True
     return argnums if isinstance(argnums, int) else 0, given.get("has_aux") is True
