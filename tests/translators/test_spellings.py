@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from .oracle import compare_results, resolve, to_jax
+from .oracle import compare_results, resolve, to_port
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -143,7 +143,7 @@ def test_agrees_with_torch(api: str, args: tuple[object, ...], kwargs: dict[str,
 
     expected = in_torch(lambda value: value)
     reference = expected if api == "torch.view_copy" else in_torch(wide)
-    given = [to_jax(value) for value in args]
-    named = {name: to_jax(value) for name, value in kwargs.items()}
+    given = [to_port(value) for value in args]
+    named = {name: to_port(value) for name, value in kwargs.items()}
     output = resolve(api, given, named)[1]()
     assert compare_results(output, expected, reference) is None

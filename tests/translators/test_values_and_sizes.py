@@ -180,11 +180,11 @@ def test_gradient_at_a_constant_is_zero(api: str) -> None:
 def test_lobpcg_gives_the_eigenpairs_at_the_end_that_is_asked_for(largest: bool) -> None:
     matrix = torch.diag(torch.arange(9.0)) + 0.1
 
-    values, vectors = resolve("torch.lobpcg", (to_jax(matrix), 2), {"largest": largest})[1]()
+    values, vectors = resolve("torch.lobpcg", (to_port(matrix), 2), {"largest": largest})[1]()
     expected, _ = torch.lobpcg(matrix, 2, largest=largest)
 
     assert np.allclose(values, expected, atol=1e-3)
-    assert np.allclose(to_jax(matrix) @ vectors, vectors * values, atol=1e-5)
+    assert np.allclose(to_port(matrix) @ vectors, vectors * values, atol=1e-5)
 
 
 @pytest.mark.parametrize("args", [(3,), (4, 0.5, 0.6, 2.0)])
@@ -192,7 +192,7 @@ def test_cross_map_lrn_has_torch_s_values(args: tuple[float, ...]) -> None:
     """Its values only: torch's gradient is not that of its own result."""
     images = torch.randn(2, 6, 3, 3, generator=torch.Generator().manual_seed(0))
 
-    got = resolve("torch.nn.CrossMapLRN2d", args, {})[1]()(to_jax(images))
+    got = resolve("torch.nn.CrossMapLRN2d", args, {})[1]()(to_port(images))
 
     expected = torch.nn.CrossMapLRN2d(*args)(images)
     assert compare_results(got, expected, expected.double()) is None

@@ -65,6 +65,10 @@ CODES: dict[str, tuple[Severity, str]] = {
         "MLX's modules train what their attributes hold, but for names that begin with an underscore. "
         "Rename the attribute in the source, and port again.",
     ),
+    "setting": (
+        Severity.INFO,
+        "A setting of torch's runtime that changes no value: the port does without it.",
+    ),
     "too-deep": (
         Severity.ERROR,
         "Expressions are nested too deeply to read. Split the expression.",

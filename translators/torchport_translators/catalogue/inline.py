@@ -505,7 +505,7 @@ class Inliner:
             if items is not None and not any(isinstance(item, ast.Starred) for item in items):
                 return ast.Constant(len(items))
         if isinstance(function, ast.Name) and function.id == "tuple" and len(args) == 1:
-            items = items_of(args[0])
+            items = items_of(args[0]) or _counted(args[0])
             if items is not None:
                 return ast.Tuple(items, ast.Load())
         rule = rule_of(function)
@@ -555,6 +555,15 @@ def _as_axes(node: ast.expr) -> ast.expr:
     if isinstance(node, Hole) and node.items is not None and node.code.text.startswith("["):
         return ast.Tuple(node.items, ast.Load())
     return node
+
+
+def _counted(node: ast.expr) -> list[ast.expr] | None:
+    """The items of `range(2)`."""
+    match node:
+        case ast.Call(func=ast.Name(id="range"), args=[ast.Constant(value=int() as count)]):
+            return [ast.Constant(index) for index in range(count)]
+        case _:
+            return None
 
 
 def _cheap(hole: Hole | Local) -> bool:

@@ -350,7 +350,7 @@ class Catalogue:
     def no_rule(self, api: str) -> str:
         """What to tell of an API that has no rule."""
         why = self.absent.get(api)
-        return f"{api} has no rule" if why is None else f"{api} has no equivalent: {why}"
+        return f"{api} has no rule" if why is None else f"{api} has no rule: {why}"
 
     @cached_property
     def signatures(self) -> dict[str, list[list[object]]]:

@@ -97,18 +97,6 @@ def atleast_3d_each(*tensors) -> list[jax.Array]:
     return jnp.atleast_3d(*tensors)
 
 
-@ports("torch.Tensor.resize_")
-def resize_(input, *size: int):
-    """The elements in a row, cut off or, where torch leaves memory as it is, repeated."""
-    return jnp.resize(input, size)
-
-
-@ports("torch.Tensor.resize_as_")
-def resize_as_(input, the_template):
-    """The elements in a row, cut off or, where torch leaves memory as it is, repeated."""
-    return jnp.resize(input, the_template.shape)
-
-
 # ---------------------------------------------------------------------------------- order of the axes
 
 
