@@ -19,7 +19,9 @@ from torchport_checks.verdicts import Category, Inputs, InputUsed, Status
 from torchport_checks.worker.inputs import Call
 from torchport_checks.worker.protocol import Array
 
-Form = Literal["either", "compiled", "eager"]
+Form = Literal["either", "compiled", "hurried", "eager"]
+"""How the port runs. `hurried` is JAX's only: as `compiled`, but cases that are not like the first are
+compiled without optimising, which may round otherwise."""
 
 Outcome = dict[str, Any]
 """What a lane says of one case: `error`, or `output`, `buffers`, `input_gradients` and

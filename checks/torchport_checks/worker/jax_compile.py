@@ -3,7 +3,8 @@
 Compiling is most of what a check costs. The function of the first case, with which most draws run, is
 compiled just as `jax.jit` does it, on a thread of its own while others are traced. The others ask what
 other sizes, dtypes and modes do to the same code: XLA rewrites them in the same way, and then generates
-machine code that is not optimised, in a tenth of the time.
+machine code that is not optimised, in a tenth of the time. That may round otherwise (a product and a sum
+in one step): what then differs is run again, optimised, before it is held against the port.
 
 Executables are kept in memory by the program that they were compiled from, so that a definition that
 is checked again is only traced. JAX's own cache would be on disk: there the code of one pair could put
@@ -12,6 +13,7 @@ machine code for the next; this one ends with the process, and is no more than w
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -72,20 +74,27 @@ class Compiler:
         self, lowered: jax.stages.Lowered, arguments: int, quickly: bool
     ) -> Future[jax.stages.Compiled]:
         text = lowered.as_text()
-        options = (self._options if quickly else None) or None
+        quickly = quickly and bool(self._options)
         # The text says all, but which Python function is called back, and constants that are passed.
         given = _ARGUMENT.findall(text.partition("@main(")[2].partition("->")[0])
         if "callback" in text or len(given) != arguments:
-            return self._pool.submit(lowered.compile, options)
+            return self._pool.submit(self._compile, lowered, quickly)
         digest = hashlib.sha256(text.encode()).hexdigest()
         for key in (digest, f"{digest} quickly")[: 1 + quickly]:
             if (found := self._kept.get(key)) and not (found.done() and found.exception()):
                 self._kept.move_to_end(key)
                 return found
-        self._kept[key] = self._pool.submit(lowered.compile, options)
+        self._kept[key] = self._pool.submit(self._compile, lowered, quickly)
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return self._kept[key]
+
+    def _compile(self, lowered: jax.stages.Lowered, quickly: bool) -> jax.stages.Compiled:
+        if quickly:
+            # What XLA cannot compile in this way is no fault of the code.
+            with contextlib.suppress(Exception):
+                return lowered.compile(self._options)
+        return lowered.compile()
 
 
 class Program:

@@ -94,8 +94,9 @@ class Side(PortSide):
 
         A call says, beside its arguments, whether gradients are wanted, how often the target is
         called with them, and what its weights are cast to, as in the torch lane.
-        `variant` is "compiled", "eager", or "either": compiled at first, eager where that is quicker
-        or where it cannot be traced.
+        `variant` is "compiled", "hurried": compiled, and what is not like the first case without
+        optimising; "eager", or "either": compiled at first, eager where that is quicker or where it
+        cannot be traced.
         """
         if variant == "either" and self.familiar:
             variant = "eager"
@@ -137,11 +138,11 @@ class Side(PortSide):
                   for path, leaf in leaves([args, kwargs])]  # fmt: skip
         pull = gradients and call.get("gradients", True)
         times, cast = call.get("times", 1), call.get("cast")
-        compiled = variant != "eager"
-        key = train, pull, times, cast, compiled, repr(shapes)
+        compiled, hurried = variant != "eager", variant == "hurried"
+        key = train, pull, times, cast, compiled, hurried, repr(shapes)
         try:
             if key not in self.runners:
-                quickly = any(runner.program for runner in self.runners.values())
+                quickly = hurried and any(r.program for r in self.runners.values())
                 runner = _Runner(self, train, times, cast)
                 runner.build(args, kwargs, self.parameters, pull)
                 if compiled:
@@ -172,9 +173,11 @@ class Side(PortSide):
                 outcome = {"error": describe(error)}
         return recorder.answer(outcome)
 
-    def steps(self, call: dict[str, Any], count: int, rate: float) -> dict[str, Any]:
+    def steps(
+        self, call: dict[str, Any], count: int, rate: float, optimised: bool = False
+    ) -> dict[str, Any]:
         """`jax_behaviour.steps`, compiled where it can be."""
-        runner = self._runner(call, True, True, "either")
+        runner = self._runner(call, True, True, "compiled" if optimised else "hurried")
         try:
             if not isinstance(runner, _Runner):
                 raise runner
