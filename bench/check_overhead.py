@@ -7,7 +7,8 @@ For each snippet, quick (what the editor runs on save) and full: `bare` is what 
 same warm processes, torch's part and JAX's part added: run the file, construct the module, and for as
 many draws of the inputs call it and take the gradients of its parameters and inputs. `first` is the
 first check of the pair there, `again` the median of further ones (what an edit costs), and `ratio` is
-of that to `bare`. A full check runs more beside the draws: other sizes and dtypes, the port eagerly and
+of that to `bare`. `busy` is the processor time of all processes during the check before it, which other
+load changes less. All in seconds. A full check runs more beside the draws: other sizes and dtypes, the port eagerly and
 compiled, float64, training steps, initial values.
 
 `--batch` is `torchport port --fresh` over so many files, by one job and by two in turn, processes and
@@ -28,6 +29,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from torchport_checks import Checker, CheckOptions
 from torchport_checks.worker.protocol import Array
@@ -42,6 +44,11 @@ from torch import nn
 
 
 """
+WARM = """
+        # torchport: check(x=f32[3])
+        def warm(x):
+            return x * 2
+        """
 SNIPPETS = {
     "function": (
         """
@@ -190,7 +197,8 @@ def bare(checker: Checker, framework: str, text: str, shape: tuple[int, ...], co
 
 def texts(snippet: str) -> tuple[str, str]:
     """A snippet as a file, and its port."""
-    source = HEADER + textwrap.dedent(SNIPPETS[snippet][0]).lstrip()
+    text = SNIPPETS[snippet][0] if snippet in SNIPPETS else WARM
+    source = HEADER + textwrap.dedent(text).lstrip()
     return source, translate(source, "jax", name="model.py").text
 
 
@@ -202,46 +210,49 @@ def write(folder: Path, name: str, snippet: str) -> tuple[Path, Path]:
     return pair
 
 
-def seconds(checker: Checker, pair: tuple[Path, Path]) -> float:
-    start = time.perf_counter()
+def processor_seconds(checker: Checker) -> float:
+    """Of this process and of the checker's lanes so far."""
+    total = time.process_time()
+    for lane in checker.lanes():
+        if lane.pid is not None:
+            root = psutil.Process(lane.pid)
+            times = [process.cpu_times() for process in (root, *root.children(recursive=True))]
+            total += sum(found.user + found.system for found in times)
+    return total
+
+
+def seconds(checker: Checker, pair: tuple[Path, Path]) -> tuple[float, float]:
+    """Of one check: by the clock, and of processors."""
+    busy, start = processor_seconds(checker), time.perf_counter()
     verdict = checker.check(*pair)
     assert verdict.ok, verdict
-    return time.perf_counter() - start
+    return time.perf_counter() - start, processor_seconds(checker) - busy
 
 
 def single_checks(repeat: int) -> None:
     """Quick and full checks of each snippet in warm lanes, and the bare runs."""
-    print(f"{'':<10} {'quick':^28} {'full':^28}")
-    columns = ("bare", "first", "again", "ratio") * 2
-    print(f"{'snippet':<10}" + "".join(f"{name:>7}" for name in columns) + "  milliseconds")
-    rows: dict[str, list[float]] = {name: [] for name in SNIPPETS}
     quick = CheckOptions(containment="off")  # the bare runs write their times to a file
-    for options in (quick, quick.thorough()):
+    columns = ("bare", "first", "busy", "again", "busy", "ratio")
+    for title, options in (("quick", quick), ("full", quick.thorough())):
+        print(f"{title:<12}" + "".join(f"{column:>8}" for column in columns), flush=True)
         with (
             tempfile.TemporaryDirectory() as name,
             Checker(options, store=False) as checker,
         ):
             folder = Path(name)
-            # What this is: the lanes start, and the frameworks do what they do once in a process.
-            (folder / "warm.py").write_text("def f(x: float):\n    return x * 2\n", "utf-8")
-            warm = "import jax.numpy as jnp\n\ndef f(x):\n    return x * 2\n"
-            (folder / "warm_jax.py").write_text(warm, "utf-8")
-            checker.check(folder / "warm.py", folder / "warm_jax.py")
+            checker.check(*write(folder, "warm", "warm"))
             for snippet, (_, shape) in SNIPPETS.items():
                 pair = write(folder, f"model_{snippet}", snippet)
                 first = seconds(checker, pair)
-                # An eager run compiles each operation by itself, when a pair comes again.
-                for _ in range(2):
-                    seconds(checker, pair)
-                again = statistics.median(seconds(checker, pair) for _ in range(repeat))
+                seconds(checker, pair)  # a quick check that comes again is eager, and compiles each
+                times = [seconds(checker, pair) for _ in range(repeat)]
+                again = [statistics.median(column) for column in zip(*times, strict=True)]
                 source, port = (path.read_text("utf-8") for path in pair)
                 count = len(options.draws)
                 both = bare(checker, "torch", source, shape, count, repeat, folder)
                 both += bare(checker, "jax", port, shape, count, repeat, folder)
-                rows[snippet] += [1e3 * both, 1e3 * first, 1e3 * again, again / both]
-    for snippet, row in rows.items():
-        cells = "".join(f"{x:7.0f}" if n % 4 != 3 else f"{x:7.1f}" for n, x in enumerate(row))
-        print(f"{snippet:<10}{cells}")
+                cells = "".join(f"{x:8.2f}" for x in (both, *first, *again))
+                print(f"{snippet:<12}{cells}{again[0] / both:8.1f}", flush=True)
 
 
 def batch(pairs: int, rounds: int, quick: bool) -> None:
@@ -256,19 +267,26 @@ def batch(pairs: int, rounds: int, quick: bool) -> None:
             text = texts(kinds[number % len(kinds)])[0].replace("f32[", f"f32[{2 + number // 5}, ")
             text = re.sub(r"(f32\[\d+), \d+", r"\1", text)
             (folder / f"model_{number}.py").write_text(text, "utf-8")
-        for round_ in range(rounds):
+        for number in range(rounds):
             taken: list[float] = []
             for jobs in (1, 2):
-                command = [sys.executable, "-m", "torchport", "port", str(folder), "--fresh"]
-                command += ["-o", str(Path(name) / f"ports_{round_}_{jobs}"), "-j", str(jobs)]
-                command += ["--quick"] if quick else []
-                start = time.perf_counter()
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-                assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-                taken.append(time.perf_counter() - start)
+                out = Path(name) / f"ports_{number}_{jobs}"
+                taken.append(port_seconds(folder, out, quick, jobs))
             ratios.append(taken[0] / taken[1])
             print(f"{pairs} pairs: {taken[0]:.1f} s with one job, {taken[1]:.1f} s with two")
+        first = port_seconds(folder / "model_0.py", Path(name) / "single", quick, 1)
     print(f"two jobs are {statistics.median(ratios):.2f} times as fast as one (median)")
+    print(f"a command by itself takes {first:.1f} s for the first of these pairs")
+
+
+def port_seconds(path: Path, out: Path, quick: bool, jobs: int) -> float:
+    """Of `torchport port` as a process."""
+    command = [sys.executable, "-m", "torchport", "port", str(path), "--fresh", "-j", str(jobs)]
+    command += ["-o", str(out), *(["--quick"] if quick else [])]
+    start = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return time.perf_counter() - start
 
 
 def main() -> None:
