@@ -371,7 +371,7 @@ def _examine_variant(
     expected: Sequence[Outcome],
 ) -> None:
     """Run the port in another form or on another device, and add what differs there."""
-    # JAX takes the gradients of an eager run by the trace that was compiled, an operation at a time.
+    # Gradients are taken under a trace in either form: without them, an eager run has none.
     gradients = None if form == "compiled" else False
     actual = subject.run_port(lane, form, cases, gradients=gradients)
     if form == "compiled" and (error := _untraceable(expected, actual)):
