@@ -137,14 +137,16 @@ def _examine(result: _Result, pair: Pair, replays: Replays | None) -> None:
     form = forms[0]
     if port.framework == "jax":
         _note_overflow(result, cases)
-    expected, actual = subject.run(port, form, cases)
+    hurried = port.framework == "jax" and form == "compiled"
+    expected, actual = subject.run(port, "hurried" if hurried else form, cases)
     for note in subject.notes:
         result.note(note)
     if form == "compiled" and (error := _untraceable(expected, actual)):
         result.variants.append(variant_of(port, form, [], error=error))
         form = "eager"
         actual = subject.run_port(port, form, cases)
-    compared, random = _judge(result, subject, port, cases, expected, actual)
+        hurried = False
+    compared, random = _judge(result, subject, port, cases, expected, actual, hurried)
     if result.ended:
         return
     if "strided" in options.draws and not subject.error and not random:
@@ -279,8 +281,13 @@ def _judge(
     cases: Sequence[Case],
     expected: Sequence[Outcome],
     actual: Sequence[Outcome],
+    hurried: bool,
 ) -> tuple[list[str], bool]:
-    """Judge each case; the labels of those that were compared, and whether any was random."""
+    """Judge each case; the labels of those that were compared, and whether any was random.
+
+    What differs where the port was `hurried` is run again, compiled as a user's program is, unless
+    something is wrong already.
+    """
     compared: list[str] = []
     raising: list[str] = []
     random = False
@@ -320,6 +327,9 @@ def _judge(
                 return compared, random
             continue
         judged = judge(subject, case, theirs, ours)
+        if hurried and number and judged.wrong and not _wrong(result.comparison.differences):
+            (ours,) = subject.run_port(port, "compiled", [case])
+            judged = judge(subject, case, theirs, ours)
         result.comparison.add(judged.comparison)
         traceable = case.cast is None and case.draw not in (*HALVES, "second")
         if judged.wrong and traceable and result.failing is None:
@@ -361,7 +371,9 @@ def _examine_variant(
     expected: Sequence[Outcome],
 ) -> None:
     """Run the port in another form or on another device, and add what differs there."""
-    actual = subject.run_port(lane, form, cases)
+    # Gradients are taken under a trace in either form: without them, an eager run has none.
+    gradients = None if form == "compiled" else False
+    actual = subject.run_port(lane, form, cases, gradients=gradients)
     if form == "compiled" and (error := _untraceable(expected, actual)):
         result.variants.append(variant_of(lane, form, [], error=error))
         return

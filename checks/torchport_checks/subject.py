@@ -20,6 +20,11 @@ from torchport_checks.worker.inputs import Call
 from torchport_checks.worker.protocol import Array
 
 Form = Literal["either", "compiled", "eager"]
+"""How the port runs."""
+
+Hurried = Literal["hurried"]
+"""JAX's only: as `compiled`, but cases that are not like the first are compiled without optimising,
+which may round otherwise."""
 
 Outcome = dict[str, Any]
 """What a lane says of one case: `error`, or `output`, `buffers`, `input_gradients` and
@@ -135,7 +140,12 @@ class Subject:
         )
 
     def run(
-        self, port: Lane, form: Form, cases: Sequence[Case], *, gradients: bool | None = None
+        self,
+        port: Lane,
+        form: Form | Hurried,
+        cases: Sequence[Case],
+        *,
+        gradients: bool | None = None,
     ) -> tuple[list[Outcome], list[Outcome]]:
         """Run both sides at the same time; the outcomes of the original, and those of the port.
 
@@ -170,7 +180,12 @@ class Subject:
         )
 
     def run_port(
-        self, port: Lane, form: Form, cases: Sequence[Case], *, gradients: bool | None = None
+        self,
+        port: Lane,
+        form: Form | Hurried,
+        cases: Sequence[Case],
+        *,
+        gradients: bool | None = None,
     ) -> list[Outcome]:
         """The port's outcomes; it is constructed in the lane at its first run there.
 
