@@ -19,20 +19,13 @@ NUMERIC = {Category.MISMATCH, Category.PRECISION, Category.NAN}
 SPEC = {Category.STRUCTURE, Category.SHAPE, Category.DTYPE, Category.MISSING_ERROR}
 
 _JITTERS = 4
+_ROUNDINGS = 4
 _KINK_SCALES = (-24, -23, -22, -21)
 _OPEN_ORDER = (
     "{}: not compared, torch leaves open in which order {} puts equal elements, and the results "
     "differ in it."
 )
 _INEXACT = {Category.MISMATCH, Category.PRECISION}
-# Far from zero a gradient is the small difference of large numbers, and rounding in either framework
-# is most of it: there it must be finite and of the right form, its values are compared elsewhere.
-_FAR = {"large", "offset"}
-# Near zero it may vanish, and what is left is the rounding of what led there, which is as large as the
-# cotangents: of the order of 1.
-_NEAR = {"small", "zeros"}
-_RESIDUE = 4 * 2.0**-23
-_BROKEN = SPEC | {Category.NAN}
 _UNDIFFERENTIATED = {"nan", "inf", "out_of_range"}
 _UNDEFINED = "{}: not compared, torch leaves undefined what {} gives for such values."
 _SUBGRADIENT = (
@@ -74,6 +67,7 @@ class _Judging:
         self.judged = Judged()
         self.reference: dict[str, Any] = theirs["reference"]
         self._jittered: list[Outcome] = []
+        self._rounded: list[Outcome] = []
         self._beside: list[Outcome] = []
 
     def judge(self) -> Judged:
@@ -158,6 +152,7 @@ class _Judging:
             self.reference.get("output"),
             case=label,
             sensitivity=lambda: self._sensitivity("output"),
+            rounded=lambda: self._rounding("output"),
             guarded=self.case.draw in ("nan", "inf"),
             halved=self.case.draw in HALVES,
         )
@@ -172,6 +167,7 @@ class _Judging:
                     where=f"{name} after the step",
                     case=label,
                     sensitivity=lambda name=name: [b[name] for b in self._sensitivity("buffers")],
+                    rounded=lambda name=name: [b[name] for b in self._rounding("buffers")],
                 )
             )
         return values
@@ -199,6 +195,9 @@ class _Judging:
                     case=self.case.label,
                     sensitivity=lambda path=path: [
                         m[path] for m in self._sensitivity("mutated") if path in m
+                    ],
+                    rounded=lambda path=path: [
+                        m[path] for m in self._rounding("mutated") if path in m
                     ],
                 )
             )
@@ -230,8 +229,6 @@ class _Judging:
     ) -> tuple[Gradients, Comparison]:
         """All gradients of the case, and what differs in them."""
         theirs, ours = self.theirs, self.ours
-        compared = [theirs[key] for key in ("output", "input_gradients", "weight_gradients")]
-        terms = max((v.value.size for _, v in leaves(compared) if isinstance(v, Array)), default=1)
         differences = Comparison()
         errors: dict[str, dict[str, Errors]] = {"input_gradients": {}, "weight_gradients": {}}
         differs = False
@@ -250,12 +247,11 @@ class _Judging:
                     sensitivity=lambda key=key, name=name: [
                         g[name] for g in self._sensitivity(key) if g is not None
                     ],
+                    rounded=lambda key=key, name=name: [
+                        g[name] for g in self._rounding(key) if g is not None
+                    ],
                     kinks=kinks and functools.partial(kinks, key, name),
-                    terms=terms if kinks else 1,
-                    floor=_RESIDUE if self.case.draw in _NEAR else 0.0,
                 )
-                if self.case.draw in _FAR:
-                    found.differences = [d for d in found.differences if d.category in _BROKEN]
                 differs = differs or any(
                     d.category is not Category.ILL_CONDITIONED for d in found.differences
                 )
@@ -286,6 +282,20 @@ class _Judging:
             outcomes = self._jitter(self.subject.options.gradients)
             self._jittered.extend(o for o in outcomes if o["error"] is None)
         return [outcome[key] for outcome in self._jittered]
+
+    def _rounding(self, key: str) -> Sequence[Any]:
+        """Outcomes of the original in float64 that round at random."""
+        if not self._rounded:
+            outcomes = self.subject.torch.request(
+                "rounded",
+                timeout=self.subject.options.timeout,
+                call=self.case.wire(),
+                train=self.case.train,
+                gradients=self.subject.options.gradients,
+                times=_ROUNDINGS,
+            )
+            self._rounded.extend(o for o in outcomes if o["error"] is None)
+        return [outcome[key] for outcome in self._rounded]
 
     def _kinks(self, key: str, name: str) -> Iterator[Any]:
         for number in range(len(_KINK_SCALES) * _JITTERS):

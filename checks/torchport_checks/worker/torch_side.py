@@ -23,6 +23,7 @@ from .inputs import Call, materialise
 from .inputs import describe as show
 from .loading import Loaded, StageError, describe, signature
 from .protocol import Array, Opaque, Record, cotangent, leaves, storage_dtype, tree_map
+from .rounding import RandomRounding
 
 _LARGE = 20_000_000
 _OPERATORS = {
@@ -813,6 +814,16 @@ class Side:
             )
             for number in range(times)
         ]
+
+    def rounded(
+        self, call: dict[str, Any], train: bool, gradients: bool, times: int
+    ) -> list[dict[str, Any]]:
+        """The float64 outcomes of a call, `times` times, where operations round as in float32."""
+        outcomes = []
+        for number in range(times):
+            with RandomRounding(number):
+                outcomes.append(self._outcome(call, train, gradients, True))
+        return outcomes
 
     def ties(self, call: dict[str, Any], train: bool) -> dict[str, list[str]]:
         """The functions in a call that leave something open where elements are equal.
