@@ -106,6 +106,7 @@ def compare(
     kinks: Kinks | None = None,
     guarded: bool = False,
     halved: bool = False,
+    floor: float = 0.0,
 ) -> Comparison:
     """Compare a result of torch with the port's: nested values with `Array` leaves.
 
@@ -121,7 +122,7 @@ def compare(
             then told in a note only, and half in place of single where it costs no digits.
     """
     comparison = Comparison()
-    _Judge(where, case, sensitivity, rounded, kinks, guarded, halved, comparison).walk(
+    _Judge(where, case, sensitivity, rounded, kinks, guarded, halved, floor, comparison).walk(
         torch, port, reference, (), ""
     )
     return comparison
@@ -136,6 +137,7 @@ class _Judge:
     kinks: Kinks | None
     guarded: bool
     halved: bool
+    floor: float
     found: Comparison
 
     def walk(
@@ -305,7 +307,7 @@ class _Judge:
         self.found.largest = self.found.largest.widened(
             Errors(abs=float(distance.max()), rel=_relative(distance, torch), ulp=float(ulps.max()))
         )
-        wrong = (ulps > ULPS) & (distance > tiny)
+        wrong = (ulps > ULPS) & (distance > max(tiny, self.floor))
         if not wrong.any():
             return
         if reference is not None and not np.isfinite(reference).all():
@@ -381,8 +383,9 @@ class _Judge:
             if errors:
                 largest = np.max(errors, axis=0)
                 usual = largest[np.isfinite(largest) & ~odd]
-                common = 4 * np.sqrt(np.mean(np.square(usual))) if usual.size else 0.0
-                left &= error > np.maximum(8 * largest, common)
+                with np.errstate(over="ignore"):  # beyond float64: it explains all
+                    common = 4 * np.sqrt(np.mean(np.square(usual))) if usual.size else 0.0
+                    left &= error > np.maximum(8 * largest, common)
         if not left.any():
             return None if small else Category.ILL_CONDITIONED
         if self.kinks is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from torchport_checks.draws import HALVES, SHAPES, Case, redraw
 from torchport_checks.judging import NUMERIC, SPEC, judge
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
 from torchport_checks.locate import locate
+from torchport_checks.options import QUICK
 from torchport_checks.pair import Lanes, Pair
 from torchport_checks.replay import Replays
 from torchport_checks.search import search
@@ -122,8 +123,33 @@ def examine(
     except Unchecked as unchecked:
         result.fail(unchecked.status, unchecked.category, f"{unchecked}", unchecked.output)
     except LaneFailure as failure:
+        fewer = _with_fewer_draws(pair)
+        if fewer is not None:
+            verdict = examine(definition, fewer, replays)
+            told = f"Warning: only {', '.join(fewer.options.draws)} were run: {failure}"
+            notes = verdict.notes if verdict.status == "error" else [*verdict.notes, told]
+            seconds = time.perf_counter() - start
+            return verdict.model_copy(update={"notes": notes, "seconds": seconds})
         result.fail("error", failure.category, f"{failure}", failure.output)
     return result.verdict(time.perf_counter() - start)
+
+
+def _with_fewer_draws(pair: Pair) -> Pair | None:
+    """The pair, loaded anew, with draws left out of which one may have ended a lane: first that of
+    nothing, with which most loops without end and faults in native code come, then all but the plain
+    ones. None where there are no fewer, or the lanes do not start again."""
+    draws = pair.options.draws
+    plain = tuple(draw for draw in draws if draw in QUICK)
+    fewer = tuple(draw for draw in draws if draw != "empty")
+    for left in (fewer, plain, draws[:1]):
+        if 0 < len(left) < len(draws):
+            found = replace(pair, options=pair.options.model_copy(update={"draws": left}))
+            try:
+                found.load()
+            except (LaneFailure, RemoteError):
+                return None
+            return found
+    return None
 
 
 def _examine(result: _Result, pair: Pair, replays: Replays | None) -> None:
@@ -302,11 +328,13 @@ def _judge(
             return compared, random
         if case.draw == "out_of_range" and case.call.bounds:
             continue  # beyond what the comment says of the inputs: only errors are compared
+        unasked = subject.sized and case.draw in SHAPES
         if ours["error"] is not None:
             error = RemoteError(ours["error"])
             message = f"The port raises{at_line(error.line)} ({case.label}): {error}"
-            if case.cast is not None or case.draw == "empty":
-                # Loud, and not the port's to know: how its weights are cast, what -1 is of nothing.
+            if case.cast is not None or case.draw == "empty" or unasked:
+                # Loud, and not the port's to know: how its weights are cast, what -1 is of nothing,
+                # sizes that nobody asked for.
                 result.note(message.splitlines()[0])
                 continue
             if _wrong(result.comparison.differences):
@@ -320,6 +348,14 @@ def _judge(
                 return compared, random
             continue
         judged = judge(subject, case, theirs, ours)
+        if unasked and judged.wrong and not _squeezed(theirs, ours):
+            first = next(
+                d
+                for d in judged.comparison.differences
+                if d.category is not Category.ILL_CONDITIONED
+            )
+            result.note(f"Warning: for other sizes ({case.label}), {first.where}: {first.message}")
+            continue
         result.comparison.add(judged.comparison)
         traceable = case.cast is None and case.draw not in (*HALVES, "second")
         if judged.wrong and traceable and result.failing is None:
@@ -335,6 +371,19 @@ def _judge(
     if raising:
         result.note(f"Not compared, the original raises: {'; '.join(raising)}.")
     return compared, random
+
+
+def _squeezed(theirs: Outcome, ours: Outcome) -> bool:
+    """Whether the port lacks or has an axis of size 1 that torch has or lacks, which is wrong for
+    whatever sizes: a batch of one comes by itself."""
+    pairs = zip(leaves(theirs["output"]), leaves(ours["output"]), strict=False)
+    return any(
+        isinstance(one, Array)
+        and isinstance(other, Array)
+        and one.shape != other.shape
+        and [size for size in one.shape if size != 1] == [s for s in other.shape if s != 1]
+        for (_, one), (_, other) in pairs
+    )
 
 
 def _refused(result: _Result, case: Case, theirs: Outcome, ours: Outcome) -> bool:

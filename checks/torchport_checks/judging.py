@@ -26,10 +26,15 @@ _OPEN_ORDER = (
     "differ in it."
 )
 _INEXACT = {Category.MISMATCH, Category.PRECISION}
-_UNDIFFERENTIATED = {"nan", "inf", "out_of_range"}
+_ODD = {"nan", "inf"}
+_UNDIFFERENTIATED = {*_ODD, "out_of_range"}
+# Far from zero gradients vanish, and near it they may, and what is left is the rounding of what led
+# there: nothing beside the gradients of ordinary inputs.
+_RESIDUE = 4 * 2.0**-23
 _UNDEFINED = "{}: not compared, torch leaves undefined what {} gives for such values."
 _SUBGRADIENT = (
-    "{}: gradients not compared, {} may give the gradient to any of the elements that are equal."
+    "{}: gradients not compared, {} may give the gradient to any of the elements that are equal, or "
+    "that are written to one place."
 )
 
 
@@ -92,6 +97,8 @@ class _Judging:
                 notes.append(_UNDEFINED.format(self.case.label, " and ".join(undefined)))
                 self.judged.compared = False
                 return self.judged
+            if self.case.draw in _ODD and not left_open["selecting"]:
+                self._leaks(values)
         self._excuse(values)
         self.judged.compared = not _nothing_learnt(self.theirs["output"])
         self.judged.comparison.add(values)
@@ -133,6 +140,15 @@ class _Judging:
                 kept.append(difference)
         values.differences = kept
 
+    def _leaks(self, values: Comparison) -> None:
+        """Turn into notes where the port makes NaN of what torch keeps finite, and torch does not
+        choose among values: an algorithm that multiplies what it has no need of by zero."""
+        for difference in list(values.differences):
+            leaked = difference.category is Category.NAN and isinstance(difference.torch, float)
+            if leaked and difference.port == "nan":
+                values.notes.append(f"{difference.where} ({difference.case}): {difference.message}")
+                values.differences.remove(difference)
+
     def _differentiable(self) -> bool:
         """Whether there are gradients to compare; if not, the judged gradients say why."""
         if self.theirs["input_gradients"] is None or self.ours["input_gradients"] is None:
@@ -153,7 +169,7 @@ class _Judging:
             case=label,
             sensitivity=lambda: self._sensitivity("output"),
             rounded=lambda: self._rounding("output"),
-            guarded=self.case.draw in ("nan", "inf"),
+            guarded=self.case.draw in _ODD,
             halved=self.case.draw in HALVES,
         )
         buffers: dict[str, Array] = theirs["buffers"]
@@ -215,9 +231,10 @@ class _Judging:
     def _gradients(self, tied: bool, agree: bool) -> None:
         gradients, found = self._compare_gradients(self._kinks if agree else None)
         categories = {d.category for d in found.differences}
-        if tied and agree and categories & NUMERIC == {Category.MISMATCH}:
+        if agree and categories & NUMERIC == {Category.MISMATCH}:
             ties = self._ties()
-            if picking := sorted({*ties["unordered"], *ties["picking"]}):
+            tied_by = {*ties["unordered"], *ties["picking"]} if tied else set[str]()
+            if picking := sorted({*tied_by, *ties["repeating"]}):
                 note = _SUBGRADIENT.format(self.case.label, " and ".join(picking))
                 self.judged.comparison.notes.append(note)
                 return
@@ -251,7 +268,12 @@ class _Judging:
                         g[name] for g in self._rounding(key) if g is not None
                     ],
                     kinks=kinks and functools.partial(kinks, key, name),
+                    floor=_RESIDUE * self.subject.usual.get(name, 0.0),
                 )
+                if self.case.draw == self.subject.options.draws[0]:
+                    largest_here = np.abs(gradient.value).max(initial=0.0)
+                    if np.isfinite(largest_here):
+                        self.subject.usual.setdefault(name, float(largest_here))
                 differs = differs or any(
                     d.category is not Category.ILL_CONDITIONED for d in found.differences
                 )

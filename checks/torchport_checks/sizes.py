@@ -152,7 +152,9 @@ def _probe(groups: Sequence[_Groups], call: Call, ask: Ask, seed: int) -> dict[s
     refused: dict[str, Call] = {}
     for (group, key, size), option, answer in zip(probes, calls, answers, strict=True):
         if answer == "runs":
-            group.accepted[key].append(size)
+            # An axis that can be of its size or 1 only is not free: its values are broadcast.
+            if size != 1 or group.accepted[key]:
+                group.accepted[key].append(size)
         elif answer == "refuses":
             refused.setdefault("single" if size == 1 else "distinct", option)
     return refused

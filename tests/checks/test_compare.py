@@ -238,16 +238,6 @@ def test_sensitivity(
     assert any("rounding is magnified" in note for note in found.notes) == (expected is None)
 
 
-def test_the_terms_of_a_sum() -> None:
-    """Rounding in a sum of n terms grows as the root of n."""
-    jitter = lambda: [tensor([1 + 1e-7], "float64")]  # noqa: E731
-    for terms, expected in ((10_000, []), (1_000_000, []), (100, [Category.PRECISION])):
-        found = compare(
-            F([1.0]), F([1 + 9e-6]), tensor([1.0], "float64"), sensitivity=jitter, terms=terms
-        )
-        assert [difference.category for difference in found.differences] == expected
-
-
 KINKS = [
     ("as far as beside the point", 0.0, [1.0, 0.0], Category.ILL_CONDITIONED),
     ("farther", 4.0, [1.0, 0.0], Category.MISMATCH),
