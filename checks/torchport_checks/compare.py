@@ -54,7 +54,7 @@ PRECISION = 1e-4
 FALLBACK = 1e-5
 """Relative to `|torch| + max|torch|`, where there is no float64 reference."""
 
-_GUARDED = "torch gives NaN for a NaN or an infinity that it is given, the port a number."
+_GUARDED = "torch gives NaN, the port a number."
 _OVERFLOWN = "torch is not finite where float64 is, or not as float64 is; not compared there."
 
 Floats = NDArray[np.float64]
@@ -116,8 +116,8 @@ def compare(
         case: mode and draw, for messages.
         rounded: gives results of the original that round at random.
         kinks: where a gradient is compared whose outputs are equal.
-        guarded: whether the input holds NaN or infinities. A number in place of torch's NaN is then
-            told in a note only, and NaN is as good as infinity.
+        guarded: whether the input holds NaN or infinities, or brings them about. A number in place
+            of torch's NaN is then told in a note only, and NaN is as good as infinity.
         halved: whether the inputs were cast to half precision. Single precision in place of half is
             then told in a note only, and half in place of single where it costs no digits.
     """

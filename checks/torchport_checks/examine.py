@@ -313,7 +313,7 @@ def _judge(
     for number, (case, theirs, ours) in enumerate(zip(cases, expected, actual, strict=True)):
         base = number == 0
         if theirs["error"] is not None:
-            if base and not _error_parity(result, theirs, ours):
+            if base and not _error_parity(result, subject, theirs, ours):
                 return compared, random
             if base or _refused(result, case, theirs, ours):
                 compared.append(case.label)
@@ -328,13 +328,13 @@ def _judge(
             return compared, random
         if case.draw == "out_of_range" and case.call.bounds:
             continue  # beyond what the comment says of the inputs: only errors are compared
-        unasked = subject.sized and case.draw in SHAPES
+        unasked = subject.sized and case.draw in (*SHAPES, *HALVES)
         if ours["error"] is not None:
             error = RemoteError(ours["error"])
             message = f"The port raises{at_line(error.line)} ({case.label}): {error}"
             if case.cast is not None or case.draw == "empty" or unasked:
                 # Loud, and not the port's to know: how its weights are cast, what -1 is of nothing,
-                # sizes that nobody asked for.
+                # sizes and dtypes that nobody asked for.
                 result.note(message.splitlines()[0])
                 continue
             if _wrong(result.comparison.differences):
@@ -354,7 +354,8 @@ def _judge(
                 for d in judged.comparison.differences
                 if d.category is not Category.ILL_CONDITIONED
             )
-            result.note(f"Warning: for other sizes ({case.label}), {first.where}: {first.message}")
+            what = "sizes" if case.draw in SHAPES else "dtypes"
+            result.note(f"Warning: for other {what} ({case.label}), {first.where}: {first.message}")
             continue
         result.comparison.add(judged.comparison)
         traceable = case.cast is None and case.draw not in (*HALVES, "second")
@@ -535,10 +536,15 @@ def _nothing(theirs: Outcome) -> str:
     return "It returns nothing that could be compared." if empty and not theirs["buffers"] else ""
 
 
-def _error_parity(result: _Result, theirs: Outcome, ours: Outcome) -> bool:
-    """Whether both raise where the original means to; the verdict is set where they do not."""
+def _error_parity(result: _Result, subject: Subject, theirs: Outcome, ours: Outcome) -> bool:
+    """Whether both raise where the original means to; the verdict is set where they do not.
+
+    It means to with a `raise` or `assert` of its own, and where a check comment gives it an index
+    that is out of range: torch promises an IndexError there, and the targets would clamp the index.
+    """
     error = RemoteError(theirs["error"])
-    if not theirs["error"]["deliberate"]:
+    given = subject.definition.spec is not None and error.type == "IndexError"
+    if not (theirs["error"]["deliberate"] or given):
         message = f"The original fails on these inputs{at_line(error.line)}: {error}"
         result.fail("error", Category.SOURCE_ERROR, message, error.traceback)
         return False

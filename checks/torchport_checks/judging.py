@@ -268,6 +268,8 @@ class _Judging:
                         g[name] for g in self._rounding(key) if g is not None
                     ],
                     kinks=kinks and functools.partial(kinks, key, name),
+                    # What torch has no number for may have one: a port's guards are no fault.
+                    guarded=self.case.draw != "normal",
                     floor=_RESIDUE * self.subject.usual.get(name, 0.0),
                 )
                 if self.case.draw == self.subject.options.draws[0]:
