@@ -206,7 +206,7 @@ class _Judge:
             if torch.inexact:
                 self._note(f"Warning: {self.where}{path}: {what}; half the digits are lost.")
             else:
-                self._note(f"{self.where}{path}: {what} (JAX's default without x64).")
+                self._note(f"{self.where}{path}: {what}, which is enough up to 2**31.")
             return True
         if (
             self.halved
@@ -238,7 +238,7 @@ class _Judge:
         )
         overflow = ""
         if torch.dtype == "int64" and np.abs(torch.value[index]) > np.iinfo(np.int32).max:
-            overflow = " It does not fit the 32 bits that JAX uses by default."
+            overflow = " It does not fit 32 bits."
         share = f"{int(wrong.sum())} of {wrong.size} values"
         left = wrong.copy()
         for result in self.rounded() if self.rounded is not None else ():
@@ -381,8 +381,8 @@ class _Judge:
         if left.any() and self.rounded is not None:
             errors = list(self._moved(self.rounded(), reference, steps, label))
             if errors:
-                largest = np.max(errors, axis=0)
-                usual = largest[np.isfinite(largest) & ~odd]
+                largest: Floats = np.max(np.stack(errors), axis=0)
+                usual: Floats = largest[np.isfinite(largest) & ~odd]
                 with np.errstate(over="ignore"):  # beyond float64: it explains all
                     common = 4 * np.sqrt(np.mean(np.square(usual))) if usual.size else 0.0
                     left &= error > np.maximum(8 * largest, common)

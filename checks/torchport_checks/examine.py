@@ -12,7 +12,7 @@ import numpy as np
 from torchport_checks.behaviour import initial_values, sample, train
 from torchport_checks.compare import Comparison, compare
 from torchport_checks.draws import HALVES, SHAPES, Case, redraw
-from torchport_checks.judging import NUMERIC, SPEC, judge
+from torchport_checks.judging import NUMERIC, SPEC, Judged, judge
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
 from torchport_checks.locate import locate
 from torchport_checks.options import QUICK
@@ -284,7 +284,7 @@ def plan(subject: Subject) -> list[Case]:
     if not subject.large:
         draws = options.draws[1:]
         shapes = [draw for draw in draws if draw in SHAPES]
-        resized = resizings(call, subject.accepts, seed, shapes) if shapes else {}
+        resized = resizings(call, subject.accepts, seed, shapes, subject.sized) if shapes else {}
         for draw in draws:
             drawn = resized.get(draw, call) if draw in SHAPES else redraw(draw, call, seed)
             if draw == "second" and subject.definition.kind == "module":
@@ -310,6 +310,7 @@ def _judge(
     compared: list[str] = []
     raising: list[str] = []
     random = False
+    unlike = _OtherSizes()
     for number, (case, theirs, ours) in enumerate(zip(cases, expected, actual, strict=True)):
         base = number == 0
         if theirs["error"] is not None:
@@ -332,6 +333,9 @@ def _judge(
         if ours["error"] is not None:
             error = RemoteError(ours["error"])
             message = f"The port raises{at_line(error.line)} ({case.label}): {error}"
+            if unasked and case.draw in _COMPARABLE:
+                unlike.raised[case.draw] = message, error.traceback
+                continue
             if case.cast is not None or case.draw == "empty" or unasked:
                 # Loud, and not the port's to know: how its weights are cast, what -1 is of nothing,
                 # sizes and dtypes that nobody asked for.
@@ -349,29 +353,68 @@ def _judge(
             continue
         judged = judge(subject, case, theirs, ours)
         if unasked and judged.wrong and not _squeezed(theirs, ours):
-            first = next(
-                d
-                for d in judged.comparison.differences
-                if d.category is not Category.ILL_CONDITIONED
-            )
-            what = "sizes" if case.draw in SHAPES else "dtypes"
-            result.note(f"Warning: for other {what} ({case.label}), {first.where}: {first.message}")
+            if case.draw in _COMPARABLE:
+                unlike.differ[case.draw] = case, judged
+            else:
+                result.note(_told(case, judged))
             continue
+        if unasked:
+            unlike.fine.add(case.draw)
         result.comparison.add(judged.comparison)
         traceable = case.cast is None and case.draw not in (*HALVES, "second")
         if judged.wrong and traceable and result.failing is None:
-            wrong = [
-                d
-                for d in judged.comparison.differences
-                if d.category is not Category.ILL_CONDITIONED
-            ]
-            result.failing = case, wrong
+            result.failing = case, _beyond_rounding(judged)
         result.gradients = result.gradients.joined(judged.gradients)
         if judged.compared:
             compared.append(case.label)
+    unlike.conclude(result)
     if raising:
         result.note(f"Not compared, the original raises: {'; '.join(raising)}.")
     return compared, random
+
+
+_COMPARABLE = {"equal": "distinct", "distinct": "equal"}
+
+
+@dataclass
+class _OtherSizes:
+    """What came of sizes that nobody asked for.
+
+    A port that is wrong for all of them is made for those of the check comment, which is told. One
+    that is right for some knows of sizes, and takes one for another: where two of them are equal, or
+    where they are not.
+    """
+
+    raised: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
+    differ: dict[str, tuple[Case, Judged]] = field(default_factory=dict[str, tuple[Case, Judged]])
+    fine: set[str] = field(default_factory=set[str])
+
+    def conclude(self, result: _Result) -> None:
+        """Add to the result what is wrong, and what is only told."""
+        for draw, (case, judged) in self.differ.items():
+            if _COMPARABLE[draw] not in self.fine:
+                result.note(_told(case, judged))
+                continue
+            result.comparison.add(judged.comparison)
+            result.gradients = result.gradients.joined(judged.gradients)
+            if result.failing is None:
+                result.failing = case, _beyond_rounding(judged)
+        for draw, (message, traceback) in self.raised.items():
+            if _COMPARABLE[draw] not in self.fine:
+                result.note(message.splitlines()[0])
+            elif not _wrong(result.comparison.differences):
+                result.fail("diverged", Category.PORT_ERROR, message, traceback)
+
+
+def _told(case: Case, judged: Judged) -> str:
+    """What differs where nobody asked, for a note."""
+    first = _beyond_rounding(judged)[0]
+    what = "sizes" if case.draw in SHAPES else "dtypes"
+    return f"Warning: for other {what} ({case.label}), {first.where}: {first.message}"
+
+
+def _beyond_rounding(judged: Judged) -> list[Difference]:
+    return [d for d in judged.comparison.differences if d.category is not Category.ILL_CONDITIONED]
 
 
 def _squeezed(theirs: Outcome, ours: Outcome) -> bool:
@@ -462,7 +505,7 @@ def _examine_strides(result: _Result, subject: Subject, case: Case, expected: Ou
         return  # `view` refuses some views: the port has nothing to be wrong about
     if any(
         d.category in NUMERIC
-        for d in judge(subject, strided, expected, outcome).comparison.differences
+        for d in judge(subject, case, expected, outcome).comparison.differences
     ):
         result.note(
             "What the original gives depends on the strides of its tensors, which a port does not "

@@ -122,7 +122,7 @@ NOTES = [
         F([1]),
         "Warning: output: torch gives float64",
     ),
-    ("int64 become int32", I64([1]), I32([1]), "JAX's default without x64"),
+    ("int64 become int32", I64([1]), I32([1]), "which is enough up to 2**31"),
     ("no reference", F([1.0]), F([1.00001]), "no float64 reference"),
     ("tuple become list", (F([1]),), [F([1])], "torch returns a tuple, the port a list"),
 ]

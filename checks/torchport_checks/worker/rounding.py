@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 _UNIT = 2.0**-24
 # IEEE 754 rounds these correctly, and others of one argument only choose or negate.
@@ -63,6 +63,9 @@ class RandomRounding(TorchDispatchMode):
         if func._schema.is_mutable:
             result = func(*args, **kwargs)
         approximate = not sums and name not in _CORRECT
+        if moved is not None:  # a cancelled sum is no less off for being a round number
+            given = [leaf for leaf in tree_leaves([args, kwargs]) if _is_double(leaf)]
+            approximate = not all(_has_few_digits(leaf) for leaf in given)
         found = _listed(result)
         others = found if moved is None else _listed(moved)
         rounded = [
@@ -110,6 +113,13 @@ class RandomRounding(TorchDispatchMode):
         if approximate:
             return (drawn * (1 + 2 * _UNIT * self._signs(exact))).float().double()
         return torch.where(exact == exact.float(), exact, drawn)
+
+
+def _has_few_digits(tensor: torch.Tensor) -> bool:
+    """Whether products and sums of a few of its numbers are exact: each has at most 12 digits."""
+    parts = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+    digits = torch.frexp(parts).mantissa * 2.0**12
+    return bool((digits == digits.round()).all())
 
 
 def _terms(given: Sequence[Any], result: Any) -> float:
