@@ -235,20 +235,7 @@ def judge(
         known: outcomes of an earlier run; what they are of is not run again.
         tell: gets each new outcome as it comes.
     """
-    wanted = {
-        (record.name, side): record
-        for side in ("wrong", "right")
-        for record in records
-        if record.port(side) and has_lane(record.target)
-    }
-    outcomes = [
-        outcome
-        for outcome in known
-        if (record := wanted.get((outcome.name, outcome.side)))
-        and outcome.digest == record.digest(outcome.side)
-    ]
-    for outcome in outcomes:
-        wanted.pop((outcome.name, outcome.side), None)
+    outcomes, wanted = resumed(records, known)
 
     def keep(outcome: Outcome) -> None:
         outcomes.append(outcome)
@@ -257,10 +244,28 @@ def judge(
     options = CheckOptions().thorough().model_copy(update={"shrink_seconds": 0.0, "locate": False})
     with tempfile.TemporaryDirectory() as name, Checker(options, store=False) as checker:
         for side in ("wrong", "right"):
-            sided = [record for (_, of), record in wanted.items() if of == side]
+            sided = [record for record, of in wanted if of == side]
             for group in files(sided, side):
                 run(checker, group, side, Path(name), keep)
     return outcomes
+
+
+def resumed(
+    records: Sequence[Record], known: Sequence[Outcome]
+) -> tuple[list[Outcome], list[tuple[Record, str]]]:
+    """Those of the known outcomes that are of these records, and the records' sides that are left."""
+    left = {
+        (record.name, side, record.digest(side)): (record, side)
+        for side in ("wrong", "right")
+        for record in records
+        if record.port(side) and has_lane(record.target)
+    }
+    kept = {
+        key: outcome
+        for outcome in known
+        if (key := (outcome.name, outcome.side, outcome.digest)) in left
+    }
+    return list(kept.values()), [sided for key, sided in left.items() if key not in kept]
 
 
 def earlier(path: Path | None) -> list[Outcome]:

@@ -333,10 +333,7 @@ def _judge(
         if ours["error"] is not None:
             error = RemoteError(ours["error"])
             message = f"The port raises{at_line(error.line)} ({case.label}): {error}"
-            if unasked and case.draw in _COMPARABLE:
-                unlike.raised[case.draw] = message, error.traceback
-                continue
-            if case.cast is not None or case.draw == "empty" or unasked:
+            if case.draw in HALVES or case.draw == "empty" or unasked:
                 # Loud, and not the port's to know: how its weights are cast, what -1 is of nothing,
                 # sizes and dtypes that nobody asked for.
                 result.note(message.splitlines()[0])
@@ -353,7 +350,8 @@ def _judge(
             continue
         judged = judge(subject, case, theirs, ours)
         if unasked and judged.wrong and not _squeezed(theirs, ours):
-            if case.draw in _COMPARABLE:
+            categories = {d.category for d in _beyond_rounding(judged)}
+            if case.draw in _COMPARABLE and categories <= NUMERIC:
                 unlike.differ[case.draw] = case, judged
             else:
                 result.note(_told(case, judged))
@@ -378,14 +376,13 @@ _COMPARABLE = {"equal": "distinct", "distinct": "equal"}
 
 @dataclass
 class _OtherSizes:
-    """What came of sizes that nobody asked for.
+    """Other values for sizes that nobody asked for.
 
-    A port that is wrong for all of them is made for those of the check comment, which is told. One
+    A port that is wrong for all such sizes is made for those of the check comment, which is told. One
     that is right for some knows of sizes, and takes one for another: where two of them are equal, or
     where they are not.
     """
 
-    raised: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
     differ: dict[str, tuple[Case, Judged]] = field(default_factory=dict[str, tuple[Case, Judged]])
     fine: set[str] = field(default_factory=set[str])
 
@@ -399,11 +396,6 @@ class _OtherSizes:
             result.gradients = result.gradients.joined(judged.gradients)
             if result.failing is None:
                 result.failing = case, _beyond_rounding(judged)
-        for draw, (message, traceback) in self.raised.items():
-            if _COMPARABLE[draw] not in self.fine:
-                result.note(message.splitlines()[0])
-            elif not _wrong(result.comparison.differences):
-                result.fail("diverged", Category.PORT_ERROR, message, traceback)
 
 
 def _told(case: Case, judged: Judged) -> str:

@@ -233,7 +233,8 @@ class _Judging:
         categories = {d.category for d in found.differences}
         if agree and categories & NUMERIC == {Category.MISMATCH}:
             ties = self._ties()
-            tied_by = {*ties["unordered"], *ties["picking"]} if tied else set[str]()
+            pooling = ties["pooling"] if "mutated" in self.ours else []  # MLX's shares it
+            tied_by = {*ties["unordered"], *ties["picking"], *pooling} if tied else set[str]()
             if picking := sorted({*tied_by, *ties["repeating"]}):
                 note = _SUBGRADIENT.format(self.case.label, " and ".join(picking))
                 self.judged.comparison.notes.append(note)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -79,6 +81,28 @@ def test_a_record_that_cannot_be_read(
     (tmp_path / "tuning" / "activation.md").write_text(text.replace(*change), "utf-8")
     with pytest.raises(ValueError, match=problem):
         verdicts.load(tmp_path)
+
+
+def test_a_run_that_ended_goes_on(tmp_path: Path) -> None:
+    """What is known is not run again, unless the record is another now; a line cut off is no outcome."""
+    record = SAMPLE[0]
+    known = [
+        verdicts._outcome(record, side, "verified", None, "kept") for side in ("wrong", "right")
+    ]
+    file = tmp_path / "outcomes.jsonl"
+    lines = [json.dumps(asdict(outcome)) for outcome in known]
+    file.write_text(f"{lines[0]}\n{lines[1]}\n{lines[0][:40]}", "utf-8")
+    assert verdicts.earlier(file) == known
+    assert verdicts.resumed([record], known) == (known, [])
+    changed = replace(record, right=record.right + "  # another")
+    assert verdicts.resumed([changed], known) == (known[:1], [(changed, "right")])
+
+
+def test_a_file_of_something_else_is_not_gone_on_with(tmp_path: Path) -> None:
+    file = tmp_path / "outcomes.jsonl"
+    file.write_text('{"name": "x"}\n', "utf-8")
+    with pytest.raises(ValueError, match="not a file of outcomes"):
+        verdicts.earlier(file)
 
 
 @pytest.fixture(scope="module")

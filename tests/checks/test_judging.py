@@ -80,10 +80,21 @@ RIGHT = [
         "    return jnp.where(p > 0, p * jnp.log(safe), 0.0).sum(-1)",
     ),
     (
+        "a pooled maximum, by the target's own pooling",
+        "# torchport: check(x=f32[1, 2, 6])\ndef f(x):\n    return F.max_pool1d(x, 2).sin()",
+        "def f(x):\n    y = nnx.max_pool(x.transpose(0, 2, 1), (2,), strides=(2,))\n"
+        "    return jnp.sin(y.transpose(0, 2, 1))",
+    ),
+    (
         "an index that is out of range for both",
         "# torchport: check(x=f32[4], ids=i64[2] in [4, 9])\ndef f(x, ids):\n    return x[ids]",
         "def f(x, ids):\n    if not bool((ids < len(x)).all()):\n"
         "        raise IndexError('out of range')\n    return x[ids]",
+    ),
+    (
+        "a dtype that a function of the target does not take",
+        "def f(x):\n    return torch.special.ndtr(x)",
+        "def f(x):\n    return jax.scipy.special.ndtr(x)",
     ),
     (
         "an axis that can be 1 by broadcasting only",
@@ -126,6 +137,12 @@ WRONG = [
         "def f(x):\n    return F.softplus(x, threshold=20.0) * x",
         "def f(x):\n    s = jnp.where(x > 20, jax.lax.stop_gradient(x), jax.nn.softplus(x))\n"
         "    return s * x",
+        "gradient of x",
+    ),
+    (
+        "a pooled maximum's gradient, shared by equal elements",
+        "# torchport: check(x=f32[1, 2, 6])\ndef f(x):\n    return F.max_pool1d(x, 2).sin()",
+        "def f(x):\n    return jnp.sin(x.reshape(1, 2, 3, 2).max(-1))",
         "gradient of x",
     ),
     (

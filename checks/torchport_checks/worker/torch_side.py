@@ -101,7 +101,9 @@ class _Doubling(TorchFunctionMode):
 # What torch documents no order for among equal elements.
 _UNORDERED = {"topk", "sort", "argsort", "kthvalue", "median", "nanmedian"}
 # What hands the gradient to one of the equal elements, where JAX and MLX share it among them.
-_PICKING = {"max", "min", "median", "nanmedian"} | {
+_PICKING = {"max", "min", "median", "nanmedian"}
+# The same, where MLX alone shares it: JAX's pooling picks the first, as torch's does.
+_POOLING = {
     f"{kind}max_pool{axes}d{indices}"
     for kind in ("", "adaptive_")
     for axes in (1, 2, 3)
@@ -129,6 +131,7 @@ class _Watching(TorchFunctionMode):
         super().__init__()
         self.unordered: set[str] = set()
         self.picking: set[str] = set()
+        self.pooling: set[str] = set()
         self.undefined: set[str] = set()
         self.selecting: set[str] = set()
         self.repeating: set[str] = set()
@@ -141,6 +144,8 @@ class _Watching(TorchFunctionMode):
         reduces = "dim" in kwargs or (len(args) > 1 and not isinstance(args[1], torch.Tensor))
         if name in _PICKING and reduces:
             self.picking.add(name)
+        if name in _POOLING:
+            self.pooling.add(name)
         masked = name in ("__getitem__", "__setitem__") and any(
             isinstance(leaf, torch.Tensor) and leaf.dtype == torch.bool
             for _, leaf in leaves(args[1])
@@ -874,7 +879,7 @@ class Side:
         """The functions in a call that leave something open where elements are equal.
 
         `unordered` are those in whose result equal elements may come in any order, `picking` those
-        whose gradient goes to one of them. `undefined` are those that were given values for which
+        whose gradient goes to one of them; so does that of those that are `pooling`. `undefined` are those that were given values for which
         torch does not say what they do, `selecting` those that leave values out, and `repeating` those
         that overwrite one place twice, so that one of two gradients counts.
         """
@@ -883,6 +888,7 @@ class Side:
         return {
             "unordered": sorted(watching.unordered),
             "picking": sorted(watching.picking),
+            "pooling": sorted(watching.pooling),
             "undefined": sorted(watching.undefined),
             "selecting": sorted(watching.selecting),
             "repeating": sorted(watching.repeating),
