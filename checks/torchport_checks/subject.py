@@ -69,6 +69,7 @@ class Subject:
     Attributes:
         call: the inputs, the given ones or those that were found.
         inputs: the same for people.
+        sized: whether a check comment or `get_inputs()` says of which sizes the inputs are.
         trains: whether train mode is worth a run.
         drops: whether it has dropout layers.
         large: whether one run takes so long that several would teach less than they cost.
@@ -77,6 +78,7 @@ class Subject:
         differentiable: whether there are parameters to train.
         error: what the original raises with inputs that were given to it, as data; or None.
         notes: what is to be told of the port as it was constructed.
+        usual: the largest number of each gradient with ordinary inputs, by name, once that is known.
     """
 
     def __init__(self, definition: Definition, torch: Lane, options: CheckOptions) -> None:
@@ -109,8 +111,10 @@ class Subject:
         self.differentiable = bool(prepared["weight_names"])
         self.error: dict[str, Any] | None = prepared["error"]
         self.inputs = _inputs_used(prepared, options)
+        self.sized: bool = prepared["origin"] in ("a check comment", "get_inputs()")
         self._prepared = prepared
         self.notes: list[str] = []
+        self.usual: dict[str, float] = {}
         self._opened: set[int] = set()
 
     def prepare_source(self, lane: Lane) -> dict[str, Any]:
