@@ -12,6 +12,8 @@ from typing import Any
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Thousands of small programs are compiled, each run once: compile them fast, not well.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# MLX compiles for the CPU through a C++ compiler: a second for each activation of mlx.nn.
+os.environ.setdefault("MLX_DISABLE_COMPILE", "1")
 
 import jax
 import jax.numpy as jnp

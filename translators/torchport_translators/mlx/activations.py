@@ -46,20 +46,20 @@ def rrelu(input, lower=1 / 8, upper=1 / 3, training=False):
 
 @ports("torch.nn.functional.elu")
 def elu(input, alpha=1.0):
-    return nn.elu(input, alpha)
+    """nn.elu takes exp(x) - 1, whose gradient is nan for large x, and which is inexact near 0."""
+    return mx.where(input > 0, input, alpha * mx.expm1(mx.minimum(0, input)))
 
 
 @ports("torch.nn.functional.selu", "torch.selu")
 def selu(input):
-    return nn.selu(input)
+    """nn.selu has the faults of nn.elu, and rounded constants."""
+    return 1.0507009873554805 * elu(input, 1.6732632423543772)
 
 
 @ports("torch.nn.functional.celu", "torch.celu")
 def celu(input, alpha=1.0):
     """nn.celu has slope 0 at 0, torch 1."""
-    if alpha == 1:
-        return nn.elu(input)
-    return alpha * nn.elu(input / alpha)
+    return mx.where(input > 0, input, alpha * mx.expm1(mx.minimum(0, input) / alpha))
 
 
 @ports("torch.nn.functional.gelu")
@@ -102,12 +102,16 @@ def tanhshrink(input):
 
 @ports("torch.nn.functional.softshrink")
 def softshrink(input, lambd=0.5):
-    return nn.softshrink(input, lambd)
+    """A nan stays one; nn.softshrink makes it 0."""
+    return mx.where(
+        input > lambd, input - lambd, mx.where(input < -lambd, input + lambd, 0 * input)
+    )
 
 
 @ports("torch.nn.functional.hardshrink", "torch.hardshrink", "torch.Tensor.hardshrink")
 def hardshrink(input, lambd=0.5):
-    return nn.hard_shrink(input, lambd)
+    """A nan stays one; nn.hard_shrink makes it 0."""
+    return mx.where((input >= -lambd) & (input <= lambd), 0, input)
 
 
 @ports("torch.nn.functional.hardtanh")

@@ -75,15 +75,15 @@ def remainder(input, other):
 @ports("torch.fmod", "torch.Tensor.fmod")
 def fmod(input, other: mx.array):
     """The remainder with the sign of `input`; that of `%` has the sign of `other`."""
-    size = mx.abs(other)
-    return mx.where(input < 0, -(-input % size), input % size)
+    size = mx.where(input < 0, -input, input) % mx.where(other < 0, -other, other)
+    return mx.where(input < 0, -size, size)
 
 
 @ports("torch.fmod", "torch.Tensor.fmod")
 def fmod_of_number(input, other: int | float):
     """The remainder with the sign of `input`; that of `%` has the sign of `other`."""
-    size = other if other > 0 else -other
-    return mx.where(input < 0, -(-input % size), input % size)
+    size = mx.where(input < 0, -input, input) % (other if other > 0 else -other)
+    return mx.where(input < 0, -size, size)
 
 
 @ports("torch.pow", "torch.Tensor.pow")
@@ -136,8 +136,9 @@ def rsqrt(input):
 def hypot(input, other):
     """sqrt(input^2 + other^2), scaled so that no square overflows."""
     scale = mx.stop_gradient(mx.maximum(mx.abs(input), mx.abs(other)))
-    scale = mx.where((scale == 0) | mx.isinf(scale), 1, scale)
-    return scale * mx.sqrt(mx.square(input / scale) + mx.square(other / scale))
+    scale = mx.where(scale == 0, 1, scale)
+    size = scale * mx.sqrt(mx.square(input / scale) + mx.square(other / scale))
+    return mx.where(mx.isinf(input) | mx.isinf(other), mx.inf, size)
 
 
 @ports("torch.addcmul", "torch.Tensor.addcmul")

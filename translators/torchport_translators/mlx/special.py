@@ -283,8 +283,10 @@ def _incomplete_gamma(a, x):
     lower = mx.where(a < 50, lower, mx.maximum(0, erfc(-root) / 2 - rest))
     upper = mx.where(a < 50, upper, mx.maximum(0, erfc(root) / 2 + rest))
 
-    known = mx.where((x == 0) & (a > 0) | (a == mx.inf) & (x < mx.inf) & (x >= 0), 0.0, mx.nan)
-    known = mx.where((a == 0) & (x > 0) | (x == mx.inf) & (a >= 0) & (a < mx.inf), 1.0, known)
+    known = mx.where((a == 0) & (x > 0) | (x == mx.inf), 1.0, mx.nan)
+    known = mx.where((x == 0) | (a == mx.inf), 0.0, known)
+    undefined = (a == 0) & (x == 0) | (a == mx.inf) & (x == mx.inf) | (a < 0) | (x < 0)
+    known = mx.where(undefined, mx.nan, known)
     return mx.where(valid, lower, known), mx.where(valid, upper, 1 - known)
 
 
