@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import mlx.core as mx
+import numpy as np
 
 from torchport_translators.catalogue import ports
 
@@ -75,7 +76,7 @@ def remainder(input, other):
 @ports("torch.fmod", "torch.Tensor.fmod")
 def fmod(input, other: mx.array):
     """The remainder with the sign of `input`; that of `%` has the sign of `other`."""
-    size = mx.where(input < 0, -input, input) % mx.where(other < 0, -other, other)
+    size = mx.where(input < 0, -input, input) % mx.abs(other)
     return mx.where(input < 0, -size, size)
 
 
@@ -600,15 +601,7 @@ def bitwise_right_shift(input, other):
 
 @ports("torch.where", jit=False)
 def where_indices(condition) -> tuple[mx.array, ...]:
-    """The positions of what is true, one array for each axis."""
-    marked = condition.reshape(-1) != 0
-    count = mx.sum(marked).item()
-    index = mx.sort(mx.where(marked, mx.arange(marked.size), marked.size))[:count]
-    indices = []
-    for size in reversed(condition.shape):
-        indices.insert(0, index % size)
-        index = index // size
-    return tuple(indices)
+    return tuple(mx.array(index) for index in np.nonzero(condition))
 
 
 @ports("torch.where")

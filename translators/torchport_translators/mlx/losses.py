@@ -9,8 +9,10 @@ import math
 
 import mlx.core as mx
 import mlx.nn as nn
+import numpy as np
 
 from torchport_translators.catalogue import ports
+from torchport_translators.mlx.elementwise import xlogy
 
 
 def _reduce(loss, reduction):
@@ -83,7 +85,7 @@ def kl_div(input, target, *, reduction="mean", log_target=False):
     if log_target:
         loss = mx.exp(target) * (target - input)
     else:
-        loss = jax.scipy.special.xlogy(target, target) - target * input
+        loss = xlogy(target, target) - target * input
     if reduction == "batchmean":
         return mx.sum(loss) / input.shape[0]
     return _reduce(loss, reduction)
@@ -96,11 +98,9 @@ def _cross_entropy(logits, target, ignore_index=-100, reduction="mean"):
     """Classes lie along axis 1 (0 if unbatched); the target holds indices or probabilities."""
     axis = 0 if logits.ndim == 1 else 1
     if mx.issubdtype(target.dtype, mx.floating):
-        return _reduce(optax.softmax_cross_entropy(logits, target, axis=axis), reduction)
+        return nn.losses.cross_entropy(logits, target, axis=axis, reduction=reduction)
     counted = target != ignore_index
-    loss = optax.softmax_cross_entropy_with_integer_labels(
-        logits, mx.where(counted, target, 0), axis=axis
-    )
+    loss = nn.losses.cross_entropy(logits, mx.where(counted, target, 0), axis=axis)
     loss = mx.where(counted, loss, 0)
     if reduction == "mean":
         return mx.sum(loss) / mx.sum(counted)
@@ -113,9 +113,9 @@ def _weighted_cross_entropy(
     """Cross-entropy with a weight for each class; a mean is over the weights of the targets."""
     axis = 0 if logits.ndim == 1 else 1
     classes = logits.shape[axis]
-    log_probs = jax.nn.log_softmax(logits, axis=axis)
+    log_probs = nn.log_softmax(logits, axis=axis)
     weight = mx.ones(classes, logits.dtype) if weight is None else weight
-    weighted = log_probs * mx.expand_dims(weight, range(1, logits.ndim - axis))
+    weighted = log_probs * weight.reshape(-1, *[1] * (logits.ndim - axis - 1))
     if mx.issubdtype(target.dtype, mx.floating):
         target = (1 - label_smoothing) * target + label_smoothing / classes
         return _reduce(-mx.sum(weighted * target, axis=axis), reduction)
@@ -179,23 +179,23 @@ def binary_cross_entropy(input, target, weight=None, *, reduction="mean"):
 def binary_cross_entropy_with_logits(
     input, target, weight=None, *, reduction="mean", pos_weight=None
 ):
-    if pos_weight is None:
-        loss = optax.sigmoid_binary_cross_entropy(input, target)
-    else:
-        loss = (target - 1) * jax.nn.log_sigmoid(-input) - (
-            pos_weight * target * jax.nn.log_sigmoid(input)
-        )
-    return _reduce(loss if weight is None else loss * weight, reduction)
+    if pos_weight is not None:
+        loss = (target - 1) * nn.log_sigmoid(-input) - pos_weight * target * nn.log_sigmoid(input)
+        return _reduce(loss if weight is None else loss * weight, reduction)
+    if weight is not None:
+        loss = nn.losses.binary_cross_entropy(input, target, reduction="none")
+        return _reduce(loss * weight, reduction)
+    return nn.losses.binary_cross_entropy(input, target, reduction=reduction)
 
 
 @ports("torch.nn.functional.soft_margin_loss")
 def soft_margin_loss(input, target, *, reduction="mean"):
-    return _reduce(jax.nn.softplus(-target * input), reduction)
+    return _reduce(nn.softplus(-target * input), reduction)
 
 
 @ports("torch.nn.functional.multilabel_soft_margin_loss")
 def multilabel_soft_margin_loss(input, target, weight=None, *, reduction="mean"):
-    loss = optax.sigmoid_binary_cross_entropy(input, target)
+    loss = nn.losses.binary_cross_entropy(input, target, reduction="none")
     return _reduce(mx.mean(loss if weight is None else loss * weight, axis=-1), reduction)
 
 
@@ -203,7 +203,7 @@ def multilabel_soft_margin_loss(input, target, weight=None, *, reduction="mean")
 def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, *, reduction="mean"):
     """How far each other class comes within the margin of the target's; the batch is optional."""
     index = target.reshape(*input.shape[:-1], 1)
-    excess = jax.nn.relu(margin - mx.take_along_axis(input, index, axis=-1) + input) ** p
+    excess = nn.relu(margin - mx.take_along_axis(input, index, axis=-1) + input) ** p
     if weight is not None:
         excess = weight[index] * excess
     others = mx.arange(input.shape[-1]) != index
@@ -214,10 +214,10 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, *, reduction=
 def multilabel_margin_loss(input, target, *, reduction="mean"):
     """The targets of a row are the class indices before its first -1."""
     classes = mx.arange(input.shape[-1])
-    listed = mx.cumprod(target >= 0, axis=-1, dtype=bool)
+    listed = mx.cumprod(target >= 0, axis=-1) == 1
     is_target = mx.any((target[..., None] == classes) & listed[..., None], axis=-2)
     own = mx.take_along_axis(input, mx.where(listed, target, 0), axis=-1)
-    excess = jax.nn.relu(1 - own[..., :, None] + input[..., None, :])
+    excess = nn.relu(1 - own[..., :, None] + input[..., None, :])
     excess = mx.where(listed[..., :, None] & ~is_target[..., None, :], excess, 0)
     return _reduce(mx.sum(excess, axis=(-2, -1)) / input.shape[-1], reduction)
 
@@ -255,26 +255,21 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
 @ports("torch.nn.functional.pdist", "torch.pdist")
 def pdist(input, p=2.0):
     """The distance of each pair of rows, in the order of the upper triangle."""
-    first, second = mx.triu_indices(input.shape[0], k=1)
+    first, second = map(mx.array, np.triu_indices(input.shape[0], k=1))
     return _norm(input[first] - input[second], p)
 
 
 @ports("torch.nn.functional.margin_ranking_loss", "torch.margin_ranking_loss")
 def margin_ranking_loss(input1, input2, target, margin=0, *, reduction="mean"):
     excess = margin - target * (input1 - input2)
-    return _reduce(_at_least_zero(excess), reduction)
+    return _reduce(mx.maximum(0, excess), reduction)
 
 
 @ports("torch.nn.functional.hinge_embedding_loss", "torch.hinge_embedding_loss")
 def hinge_embedding_loss(input, target, margin=1.0, *, reduction="mean"):
     excess = margin - input
-    far = mx.where(target != 1, _at_least_zero(excess), 0)
+    far = mx.where(target != 1, mx.maximum(0, excess), 0)
     return _reduce(far + mx.where(target != -1, input, 0), reduction)
-
-
-def _at_least_zero(x):
-    """max(x, 0) with slope 1 at 0, as torch.clamp_min has; jax.nn.relu has slope 0 there."""
-    return mx.where(x < 0, 0, x)
 
 
 @ports("torch.nn.functional.cosine_embedding_loss", "torch.cosine_embedding_loss")
@@ -285,7 +280,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0, *, reduction="mean")
     cosine = mx.sum(input1 * input2, axis=-1) / mx.sqrt(square1 * square2)
     near = mx.where(target == 1, 1 - cosine, 0)
     excess = cosine - margin
-    return _reduce(near + mx.where(target == -1, _at_least_zero(excess), 0), reduction)
+    return _reduce(near + mx.where(target == -1, mx.maximum(0, excess), 0), reduction)
 
 
 @ports("torch.nn.functional.triplet_margin_loss", "torch.triplet_margin_loss")
@@ -297,7 +292,7 @@ def triplet_margin_loss(
     if swap:
         far = mx.minimum(far, pairwise_distance(positive, negative, p, eps))
     excess = margin + near - far
-    return _reduce(_at_least_zero(excess), reduction)
+    return _reduce(mx.maximum(0, excess), reduction)
 
 
 @ports("torch.nn.functional.triplet_margin_with_distance_loss")
@@ -309,7 +304,7 @@ def triplet_margin_with_distance_loss(
     if swap:
         far = mx.minimum(far, distance(positive, negative))
     excess = margin + near - far
-    return _reduce(_at_least_zero(excess), reduction)
+    return _reduce(mx.maximum(0, excess), reduction)
 
 
 # --------------------------------------------------------------------------------- sequences
@@ -325,21 +320,40 @@ def ctc_loss(
     reduction="mean",
     zero_infinity=False,
 ):
-    """optax.ctc_loss for (time, batch, classes); targets (batch, length), or (length,) unbatched."""
+    """The loss of log-probabilities (time, batch, classes), or (time, classes) unbatched.
+
+    Targets are (batch, length), or all of a batch in one row. The states of Graves et al. (2006) are the
+    labels with a blank around each; `state` holds the log-probability of being in one at a time.
+    """
     batched = log_probs.ndim == 3
-    logits = log_probs.swapaxes(0, 1) if batched else log_probs[None]
-    labels = targets if batched else targets[None]
-    input_lengths = mx.asarray(input_lengths).reshape(-1, 1)
-    target_lengths = mx.asarray(target_lengths).reshape(-1, 1)
-    loss = optax.ctc_loss(
-        logits,
-        mx.arange(logits.shape[1]) >= input_lengths,
-        labels,
-        mx.arange(labels.shape[1]) >= target_lengths,
-        blank_id=blank,
-    )
-    # optax stands in 1e5 for an alignment that cannot be.
-    loss = mx.where(loss < 5e4, loss, 0 if zero_infinity else mx.inf)
+    log_probs = log_probs if batched else log_probs[:, None]
+    # Torch's gradient takes them for the result of log_softmax.
+    normal = nn.log_softmax(log_probs)
+    log_probs = normal + mx.stop_gradient(log_probs - normal)
+    input_lengths = mx.array(input_lengths).reshape(-1, 1)
+    target_lengths = mx.array(target_lengths).reshape(-1, 1)
+    place = mx.arange(targets.shape[-1] if targets.ndim == 2 else mx.max(target_lengths).item())
+    if targets.ndim == 1:
+        starts = mx.cumsum(target_lengths, axis=0) - target_lengths
+        targets = targets[mx.minimum(starts + place, targets.size - 1)]
+    steps, batch, _ = log_probs.shape
+    labels = mx.full((batch, 2 * targets.shape[1] + 1), blank, targets.dtype)
+    labels[:, 1::2] = mx.where(place < target_lengths, targets, blank)
+    seen = mx.take_along_axis(log_probs, mx.broadcast_to(labels, (steps, *labels.shape)), axis=2)
+    # The blank between two labels may be left out unless they are equal.
+    never = mx.full((batch, 2), -1e30)
+    may_skip = (labels[:, 2:] != blank) & (labels[:, 2:] != labels[:, :-2])
+    state = mx.concatenate([seen[0, :, :2], mx.full((batch, labels.shape[1] - 2), -1e30)], axis=1)
+    for step in range(1, steps):
+        moved = mx.concatenate([never[:, :1], state[:, :-1]], axis=1)
+        skipped = mx.concatenate([never, mx.where(may_skip, state[:, :-2], -1e30)], axis=1)
+        reached = mx.logaddexp(mx.logaddexp(state, moved), skipped) + seen[step]
+        state = mx.where(step < input_lengths, reached, state)
+    end = 2 * target_lengths
+    blank_last = mx.take_along_axis(state, end, axis=1)
+    label_last = mx.take_along_axis(state, mx.maximum(end - 1, 0), axis=1)
+    loss = -mx.logaddexp(blank_last, mx.where(end > 0, label_last, -1e30)).squeeze(1)
+    loss = mx.where(loss < 1e29, loss, 0 if zero_infinity else mx.inf)
     if reduction == "mean":
         return mx.mean(loss / mx.maximum(target_lengths[:, 0], 1))
     return _reduce(loss if batched else loss[0], reduction)
