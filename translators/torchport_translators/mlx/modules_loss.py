@@ -40,13 +40,15 @@ class WeightedLoss(nn.Module):
     """A loss with weights of classes or elements, which a checkpoint holds as torch's does."""
 
     def __init__(self, loss, **weights):
+        super().__init__()
         self.loss = loss
-        self.names = tuple(name for name, weight in weights.items() if weight is not None)
-        for name in self.names:
-            setattr(self, name, nnx.Variable(weights[name]))
+        self._names = [name for name, weight in weights.items() if weight is not None]
+        for name in self._names:
+            setattr(self, name, weights[name])
+        self.freeze()
 
     def __call__(self, input, target):
-        return self.loss(input, target, **{name: getattr(self, name)[...] for name in self.names})
+        return self.loss(input, target, **{name: self[name] for name in self._names})
 
 
 # ------------------------------------------------------------------------------- regression
