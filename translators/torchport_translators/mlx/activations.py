@@ -47,7 +47,8 @@ def rrelu(input, lower=1 / 8, upper=1 / 3, training=False):
 @ports("torch.nn.functional.elu")
 def elu(input, alpha=1.0):
     """nn.elu takes exp(x) - 1, whose gradient is nan for large x, and which is inexact near 0."""
-    return mx.where(input > 0, input, alpha * mx.expm1(mx.minimum(0, input)))
+    below = mx.expm1(mx.minimum(0, input))
+    return mx.where(input > 0, input, below if alpha == 1 else alpha * below)
 
 
 @ports("torch.nn.functional.selu", "torch.selu")
@@ -59,6 +60,8 @@ def selu(input):
 @ports("torch.nn.functional.celu", "torch.celu")
 def celu(input, alpha=1.0):
     """nn.celu has slope 0 at 0, torch 1."""
+    if alpha == 1:
+        return elu(input)
     return mx.where(input > 0, input, alpha * mx.expm1(mx.minimum(0, input) / alpha))
 
 

@@ -601,7 +601,7 @@ def bitwise_right_shift(input, other):
 
 @ports("torch.where", jit=False)
 def where_indices(condition) -> tuple[mx.array, ...]:
-    return tuple(mx.array(index) for index in np.nonzero(condition))
+    return tuple(map(mx.array, np.nonzero(condition)))
 
 
 @ports("torch.where")

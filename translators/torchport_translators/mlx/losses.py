@@ -12,7 +12,6 @@ import mlx.nn as nn
 import numpy as np
 
 from torchport_translators.catalogue import ports
-from torchport_translators.mlx.elementwise import xlogy
 
 
 def _reduce(loss, reduction):
@@ -85,7 +84,7 @@ def kl_div(input, target, *, reduction="mean", log_target=False):
     if log_target:
         loss = mx.exp(target) * (target - input)
     else:
-        loss = xlogy(target, target) - target * input
+        loss = target * (mx.log(mx.where(target == 0, 1, target)) - input)
     if reduction == "batchmean":
         return mx.sum(loss) / input.shape[0]
     return _reduce(loss, reduction)
@@ -94,16 +93,21 @@ def kl_div(input, target, *, reduction="mean", log_target=False):
 # --------------------------------------------------------------------------- classification
 
 
+def _mean(loss, weight):
+    """The sum over the weight; where all targets are ignored nan without a gradient, as in torch."""
+    return mx.where(weight == 0, mx.nan, mx.sum(loss) / mx.where(weight == 0, 1, weight))
+
+
 def _cross_entropy(logits, target, ignore_index=-100, reduction="mean"):
     """Classes lie along axis 1 (0 if unbatched); the target holds indices or probabilities."""
     axis = 0 if logits.ndim == 1 else 1
     if mx.issubdtype(target.dtype, mx.floating):
-        return nn.losses.cross_entropy(logits, target, axis=axis, reduction=reduction)
+        return _reduce(-mx.sum(target * nn.log_softmax(logits, axis), axis=axis), reduction)
     counted = target != ignore_index
     loss = nn.losses.cross_entropy(logits, mx.where(counted, target, 0), axis=axis)
     loss = mx.where(counted, loss, 0)
     if reduction == "mean":
-        return mx.sum(loss) / mx.sum(counted)
+        return _mean(loss, mx.sum(counted))
     return _reduce(loss, reduction)
 
 
@@ -125,7 +129,7 @@ def _weighted_cross_entropy(
     smooth = mx.mean(weighted, axis=axis)
     loss = mx.where(counted, -(1 - label_smoothing) * picked - label_smoothing * smooth, 0)
     if reduction == "mean":
-        return mx.sum(loss) / mx.sum(mx.where(counted, weight[index], 0))
+        return _mean(loss, mx.sum(mx.where(counted, weight[index], 0)))
     return _reduce(loss, reduction)
 
 
@@ -158,7 +162,7 @@ def nll_loss(input, target, weight=None, *, ignore_index=-100, reduction="mean")
     share = mx.where(counted, 1 if weight is None else weight[index], 0)
     loss = mx.where(counted, -share * picked, 0)
     if reduction == "mean":
-        return mx.sum(loss) / mx.sum(share)
+        return _mean(loss, mx.sum(share))
     return _reduce(loss, reduction)
 
 

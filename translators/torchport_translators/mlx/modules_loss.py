@@ -19,17 +19,13 @@ from torchport_translators.mlx.losses import (
     ctc_loss,
     gaussian_nll_loss,
     hinge_embedding_loss,
-    huber_loss,
     kl_div,
-    l1_loss,
     margin_ranking_loss,
-    mse_loss,
     multi_margin_loss,
     multilabel_margin_loss,
     multilabel_soft_margin_loss,
     nll_loss,
     poisson_nll_loss,
-    smooth_l1_loss,
     soft_margin_loss,
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
@@ -56,22 +52,24 @@ class WeightedLoss(nn.Module):
 
 @ports("torch.nn.MSELoss")
 def MSELoss(*, reduction="mean"):
-    return partial(mse_loss, reduction=reduction)
+    return partial(nn.losses.mse_loss, reduction=reduction)
 
 
 @ports("torch.nn.L1Loss")
 def L1Loss(*, reduction="mean"):
-    return partial(l1_loss, reduction=reduction)
+    return partial(nn.losses.l1_loss, reduction=reduction)
 
 
 @ports("torch.nn.HuberLoss")
 def HuberLoss(reduction="mean", delta=1.0):
-    return partial(huber_loss, reduction=reduction, delta=delta)
+    return partial(nn.losses.huber_loss, delta=delta, reduction=reduction)
 
 
 @ports("torch.nn.SmoothL1Loss")
 def SmoothL1Loss(*, reduction="mean", beta=1.0):
-    return partial(smooth_l1_loss, reduction=reduction, beta=beta)
+    if beta == 0:
+        return partial(nn.losses.l1_loss, reduction=reduction)
+    return partial(nn.losses.smooth_l1_loss, beta=beta, reduction=reduction)
 
 
 @ports("torch.nn.PoissonNLLLoss")
@@ -119,9 +117,9 @@ def BCELoss(weight=None, *, reduction="mean"):
 
 @ports("torch.nn.BCEWithLogitsLoss")
 def BCEWithLogitsLoss(weight=None, *, reduction="mean", pos_weight=None):
-    loss = partial(binary_cross_entropy_with_logits, reduction=reduction)
     if weight is None and pos_weight is None:
-        return loss
+        return partial(nn.losses.binary_cross_entropy, reduction=reduction)
+    loss = partial(binary_cross_entropy_with_logits, reduction=reduction)
     return WeightedLoss(loss, weight=weight, pos_weight=pos_weight)
 
 

@@ -75,6 +75,8 @@ def _scaled_normal(mean, std, shape, dtype):
 def normal_of_size(mean: float, std: float, size: tuple, *, dtype=None):
     if dtype is not None:
         return _scaled_normal(mean, std, size, dtype)
+    if mean == 0 and std == 1:
+        return mx.random.normal(size)
     return mx.random.normal(size, loc=mean, scale=std)
 
 

@@ -243,12 +243,29 @@ def mvlgamma(input, p):
     return value
 
 
-# The first two functions of Temme's expansion by powers of eta: DLMF 8.12.
-_TEMME = [
-    [2.61e-7, -1.85e-6, -2.1854485e-6, 3.9192632e-5, -1.7875514e-4, 3.5273369e-4, 1.1574074e-3]
-    + [-1.4814815e-2, 8.3333333e-2, -3.3333333e-1],
-    [-1.1e-5, 7.6491609e-6, -1.8098550e-5, -4.0187757e-7, 2.0576132e-4, -9.9022634e-4]
-    + [2.6455026e-3, -3.4722222e-3, -1.8518519e-3],
+# The first two functions of Temme's expansion, c0 and c1 of DLMF 8.12.10, by powers of eta.
+_TEMME_0 = [
+    8.29671134e-07,
+    -1.85406221e-06,
+    -2.18544851e-06,
+    3.91926318e-05,
+    -1.78755144e-04,
+    3.52733686e-04,
+    1.15740741e-03,
+    -1.48148148e-02,
+    8.33333333e-02,
+    -3.33333333e-01,
+]
+_TEMME_1 = [
+    -1.61209009e-06,
+    7.64916092e-06,
+    -1.80985503e-05,
+    -4.01877572e-07,
+    2.05761317e-04,
+    -9.90226337e-04,
+    2.64550265e-03,
+    -3.47222222e-03,
+    -1.85185185e-03,
 ]
 
 
@@ -277,7 +294,7 @@ def _incomplete_gamma(a, x):
     excess = mx.where(valid & (a >= 50), x, 50.0) / large - 1
     eta = excess * mx.sqrt(2 * _log1p_rest(excess))
     bounded = mx.minimum(1, mx.maximum(-1, eta))
-    rest = _polynomial(_TEMME[0], bounded) + _polynomial(_TEMME[1], bounded) / large
+    rest = _polynomial(_TEMME_0, bounded) + _polynomial(_TEMME_1, bounded) / large
     rest = rest * mx.exp(-large * eta * eta / 2) / mx.sqrt(2 * math.pi * large)
     root = eta * mx.sqrt(large / 2)
     lower = mx.where(a < 50, lower, mx.maximum(0, erfc(-root) / 2 - rest))
@@ -324,7 +341,7 @@ def igammac(input, other):
 
 def _scaled_bessel_i(order, x):
     """exp(-|x|) I(x), the modified Bessel function of order 0 or 1: A&S 9.6.10 and 9.7.1."""
-    size = mx.abs(x)
+    size = 1.0 * mx.abs(x)
     near = mx.minimum(12, size)
     series = mx.ones_like(near)
     for k in range(20, 0, -1):
@@ -343,19 +360,19 @@ def _scaled_bessel_i(order, x):
 
 @ports("torch.i0", "torch.Tensor.i0", "torch.special.i0")
 def i0(input):
-    return mx.exp(mx.abs(input)) * _scaled_bessel_i(0, 1.0 * input)
+    return mx.exp(mx.abs(input)) * _scaled_bessel_i(0, input)
 
 
 @ports("torch.special.i0e")
 def i0e(input):
-    return _scaled_bessel_i(0, 1.0 * input)
+    return _scaled_bessel_i(0, input)
 
 
 @ports("torch.special.i1")
 def i1(input):
-    return mx.exp(mx.abs(input)) * _scaled_bessel_i(1, 1.0 * input)
+    return mx.exp(mx.abs(input)) * _scaled_bessel_i(1, input)
 
 
 @ports("torch.special.i1e")
 def i1e(input):
-    return _scaled_bessel_i(1, 1.0 * input)
+    return _scaled_bessel_i(1, input)
