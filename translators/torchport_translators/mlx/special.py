@@ -206,8 +206,8 @@ def _zeta_above_zero(s, q):
 @ports("torch.special.zeta")
 def zeta(input, other):
     """Hurwitz's zeta function. At other <= 0 its terms are summed on both sides of zero apart."""
-    s, q = 1.0 * input, 1.0 * other
-    power = mx.where(s > 1, s, 2.0) if isinstance(s, mx.array) else s
+    s, q = mx.array(1.0) * input, mx.array(1.0) * other
+    power = mx.where(s > 1, s, 2.0)
     below = q <= 0
     part = mx.where(below, mx.ceil(q) - q, 0.5)
     pole = below & (part == 0)
@@ -226,7 +226,7 @@ def polygamma(n, input):
     """The derivatives of `digamma`: A&S 6.4.10."""
     if n == 0:
         return digamma(input)
-    return (-1) ** (n + 1) * math.factorial(n) * zeta(mx.array(n + 1.0), input)
+    return (-1) ** (n + 1) * math.factorial(n) * zeta(n + 1, input)
 
 
 @ports("torch.Tensor.polygamma")
@@ -334,45 +334,3 @@ def igamma(input, other):
 @ports("torch.igammac", "torch.Tensor.igammac", "torch.special.gammaincc")
 def igammac(input, other):
     return _incomplete_gamma(input, other)[1]
-
-
-# ---------------------------------------------------------------------------- Bessel functions
-
-
-def _scaled_bessel_i(order, x):
-    """exp(-|x|) I(x), the modified Bessel function of order 0 or 1: A&S 9.6.10 and 9.7.1."""
-    size = 1.0 * mx.abs(x)
-    near = mx.minimum(12, size)
-    series = mx.ones_like(near)
-    for k in range(20, 0, -1):
-        series = 1 + series * near * near / (4 * k * (k + order))
-    if order == 1:
-        series = series * mx.where(size < 12, x, near) / 2
-    far = mx.maximum(12, size)
-    asymptotic = mx.ones_like(far)
-    for k in range(9, 0, -1):
-        asymptotic = 1 - asymptotic * (4 * order - (2 * k - 1) ** 2) / (8 * k * far)
-    asymptotic = asymptotic / mx.sqrt(2 * math.pi * far)
-    if order == 1:
-        asymptotic = mx.sign(x) * asymptotic
-    return mx.where(size < 12, mx.exp(-near) * series, asymptotic)
-
-
-@ports("torch.i0", "torch.Tensor.i0", "torch.special.i0")
-def i0(input):
-    return mx.exp(mx.abs(input)) * _scaled_bessel_i(0, input)
-
-
-@ports("torch.special.i0e")
-def i0e(input):
-    return _scaled_bessel_i(0, input)
-
-
-@ports("torch.special.i1")
-def i1(input):
-    return mx.exp(mx.abs(input)) * _scaled_bessel_i(1, input)
-
-
-@ports("torch.special.i1e")
-def i1e(input):
-    return _scaled_bessel_i(1, input)
