@@ -65,6 +65,8 @@ ACTIVATIONS: dict[str, str] = {
 }
 
 LOSSES: dict[str, str] = {
+    "nn.functional.l1_loss complex64 value": "of float64 and complex64: float32, and torch says float64",
+    "nn.functional.pairwise_distance complex64 value": "float64 and complex64 become complex64",
     "nn.functional.multilabel_margin_loss float32 value": (
         "a 0-d input has no class axis; the port raises"
     ),

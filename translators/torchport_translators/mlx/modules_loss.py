@@ -1,4 +1,4 @@
-"""Losses: torch.nn modules as functions.
+"""Losses: torch.nn modules as functions. Those of nn.losses raise where the shapes differ.
 
 The deprecated arguments `size_average` and `reduce` are left out, so what follows them is keyword-only.
 """
