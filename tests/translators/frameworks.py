@@ -72,7 +72,7 @@ class Framework(ABC):
         """An array as numpy's; bfloat16 as float32."""
 
     def random(self) -> dict[str, Any]:
-        """What a rule that draws is given besides its arguments."""
+        """What a rule that draws is given besides its arguments; every stream begins anew."""
         return {}
 
     @abstractmethod
@@ -152,6 +152,10 @@ class Mlx(Framework):
 
     def numpy(self, array: Any) -> np.ndarray:
         return np.array(array.astype(mx.float32) if array.dtype == mx.bfloat16 else array)
+
+    def random(self) -> dict[str, Any]:
+        mx.random.seed(0)
+        return {}
 
     def jit(self, run: Callable[[dict[int, Any]], Arrays], arrays: Mapping[int, Any]) -> Arrays:
         # Compiling for the CPU goes through a C++ compiler, a second for each sample: left out.
