@@ -1,0 +1,268 @@
+"""Reading and writing elements by position, by index and by mask."""
+
+from __future__ import annotations
+
+import mlx.core as mx
+import numpy as np
+
+from torchport_translators.catalogue import ports
+
+# -------------------------------------------------------------------------------------- reading
+
+
+@ports("torch.narrow", "torch.Tensor.narrow")
+def narrow(input, dim, start: int, length):
+    if start < 0:
+        start = input.shape[dim] + start
+    if dim == 0:
+        return input[start : start + length]
+    if dim == 1:
+        return input[:, start : start + length]
+    if dim == -1:
+        return input[..., start : start + length]
+    return mx.take(input, mx.arange(start, start + length), axis=dim)
+
+
+@ports("torch.narrow", "torch.Tensor.narrow")
+def narrow_from(input, dim, start: mx.array, length):
+    return mx.take(input, start + mx.arange(length), axis=dim)
+
+
+@ports("torch.select", "torch.Tensor.select")
+def select(input, dim, index):
+    if dim == 0:
+        return input[index]
+    return mx.take(input, index, axis=dim)
+
+
+@ports("torch.index_select", "torch.Tensor.index_select")
+def index_select(input, dim, index):
+    return mx.take(input, index, axis=dim)
+
+
+def _places(dim, index):
+    """For each axis where an element of `index` stands, and for `dim` what it says."""
+    places = list(mx.meshgrid(*map(mx.arange, index.shape), sparse=True, indexing="ij"))
+    places[dim] = index
+    return tuple(places)
+
+
+@ports("torch.gather", "torch.Tensor.gather")
+def gather(input, dim, index):
+    """The elements that `index` names along `dim`, each from where it stands otherwise.
+
+    Unlike mx.take_along_axis it does not broadcast an index that is shorter along another axis.
+    """
+    if input.ndim == 0:
+        return mx.broadcast_to(input, index.shape)
+    return input[_places(dim, index)]
+
+
+@ports("torch.take", "torch.Tensor.take")
+def take(input, index):
+    return mx.take(input, index)
+
+
+@ports("torch.take_along_dim", "torch.Tensor.take_along_dim")
+def take_along_dim(input, indices, dim=None):
+    if dim is None:
+        return mx.take(input, mx.flatten(indices))
+    return mx.take_along_axis(input, indices, axis=dim)
+
+
+@ports("torch.masked_select", "torch.Tensor.masked_select", jit=False)
+def masked_select(input, mask):
+    """The elements where `mask` holds, after both are broadcast to one shape."""
+    input, mask = mx.broadcast_arrays(input, mask)
+    return mx.take(input, mx.array(np.flatnonzero(mask)))
+
+
+@ports("torch.nonzero", "torch.Tensor.nonzero", jit=False)
+def nonzero(input, *, as_tuple=False):
+    """Where the elements are that are not zero; MLX has no function whose shape depends on values."""
+    if as_tuple:
+        return tuple(mx.array(index) for index in np.nonzero(input != 0))
+    return mx.array(np.argwhere(input != 0))
+
+
+@ports("torch.argwhere", "torch.Tensor.argwhere", jit=False)
+def argwhere(input):
+    return mx.array(np.argwhere(input != 0))
+
+
+@ports("torch.unravel_index")
+def unravel_index(indices, shape) -> tuple[mx.array, ...]:
+    """The coordinates of positions in an array of this shape."""
+    coordinates = []
+    for size in reversed((shape,) if isinstance(shape, int) else shape):
+        coordinates.insert(0, indices % size)
+        indices = indices // size
+    return tuple(coordinates)
+
+
+# ---------------------------------------------------------------------------- writing along an axis
+
+
+def _along(input, dim, index):
+    """The index that is `index` along the axis `dim`."""
+    return (slice(None),) * (dim % input.ndim) + (index,)
+
+
+@ports("torch.index_add", "torch.Tensor.index_add")
+def index_add(input, dim, index, source, *, alpha=1):
+    if alpha != 1:
+        source = alpha * source
+    if dim == 0:
+        return input.at[index].add(source)
+    if dim == 1:
+        return input.at[:, index].add(source)
+    if dim == -1:
+        return input.at[..., index].add(source)
+    return input.at[_along(input, dim, index)].add(source)
+
+
+def _put(input, index, value):
+    """A copy of `input` with other elements where `index` says."""
+    output = mx.array(input)
+    output[index] = value
+    return output
+
+
+@ports("torch.index_copy", "torch.Tensor.index_copy")
+def index_copy(input, dim, index, source):
+    return _put(input, _along(input, dim, index), source)
+
+
+@ports("torch.index_fill", "torch.Tensor.index_fill")
+def index_fill(input, dim, index, value):
+    return _put(input, _along(input, dim, index), value)
+
+
+@ports("torch.select_scatter", "torch.Tensor.select_scatter")
+def select_scatter(input, src, dim, index):
+    return _put(input, _along(input, dim, index), src)
+
+
+@ports("torch.slice_scatter", "torch.Tensor.slice_scatter")
+def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
+    return _put(input, _along(input, dim, slice(start, end, step)), src)
+
+
+@ports("torch.Tensor.fill_diagonal_")
+def fill_diagonal_(input, fill_value):
+    """A copy with one value where all indices are equal."""
+    diagonal = mx.arange(min(input.shape))
+    return _put(input, (diagonal,) * input.ndim, fill_value)
+
+
+# ---------------------------------------------------------------------------- writing by an index
+
+
+@ports("torch.index_put", "torch.Tensor.index_put")
+def index_put(input, indices, values, accumulate=False):
+    """A copy with other elements, or the old ones plus others, where the indices or masks say."""
+    indices = tuple(
+        index
+        for item in indices
+        for index in (map(mx.array, np.nonzero(item)) if item.dtype == mx.bool_ else [item])
+    )
+    if accumulate:
+        return input.at[indices].add(values)
+    return _put(input, indices, values)
+
+
+@ports("torch.put", "torch.Tensor.put")
+def put(input, index, source, accumulate=False):
+    """A copy with other elements, or the old ones plus others, at positions of the flat array."""
+    flat, index, source = mx.flatten(input), mx.flatten(index), mx.flatten(source)
+    if accumulate:
+        return flat.at[index].add(source).reshape(input.shape)
+    return _put(flat, index, source).reshape(input.shape)
+
+
+def _leading(src, index):
+    """The part of `src` that `index` has a place for."""
+    return src[tuple(slice(size) for size in index.shape)]
+
+
+@ports("torch.scatter", "torch.Tensor.scatter")
+def scatter(input, dim, index, src, *, reduce=None):
+    """Put each element of `src` where `index` says along `dim`, and where it stands otherwise.
+
+    Of a `src` larger than `index` the leading part is taken.
+    """
+    if isinstance(src, mx.array) and src.ndim > 0:
+        src = _leading(src, index)
+    places = _places(dim, index)
+    if reduce == "add":
+        return input.at[places].add(src)
+    if reduce == "multiply":
+        return input.at[places].multiply(src)
+    return _put(input, places, src)
+
+
+@ports("torch.scatter", "torch.Tensor.scatter")
+def scatter_value(input, dim, index, value, *, reduce=None):
+    return scatter(input, dim, index, value, reduce=reduce)
+
+
+@ports("torch.scatter_add", "torch.Tensor.scatter_add")
+def scatter_add(input, dim, index, src):
+    """Add each element of `src` where `index` says along `dim`, and where it stands otherwise.
+
+    Of a `src` larger than `index` the leading part is taken.
+    """
+    return input.at[_places(dim, index)].add(_leading(src, index))
+
+
+@ports("torch.scatter_reduce", "torch.Tensor.scatter_reduce")
+def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
+    """Reduce the elements of `src` that `index` sends to one place along `dim`.
+
+    `reduce` is "sum", "prod", "mean", "amax" or "amin"; without `include_self` what stood in a place
+    that is written does not count. Of a `src` larger than `index` the leading part is taken.
+    """
+    places = _places(dim, index)
+    src = _leading(src, index)
+    if not include_self:
+        limits = mx.finfo if mx.issubdtype(input.dtype, mx.floating) else mx.iinfo
+        neutral = {"sum": 0, "mean": 0, "prod": 1}
+        if reduce == "amax":
+            neutral["amax"] = limits(input.dtype).min
+        if reduce == "amin":
+            neutral["amin"] = limits(input.dtype).max
+        input = _put(input, places, neutral[reduce])
+    if reduce == "prod":
+        return input.at[places].multiply(src)
+    if reduce == "amax":
+        return input.at[places].maximum(src)
+    if reduce == "amin":
+        return input.at[places].minimum(src)
+    total = input.at[places].add(src)
+    if reduce == "sum":
+        return total
+    count = mx.full(input.shape, int(include_self), input.dtype).at[places].add(1)
+    count = mx.maximum(count, 1)
+    return total / count if mx.issubdtype(input.dtype, mx.floating) else total // count
+
+
+# ---------------------------------------------------------------------------------------- masks
+
+
+@ports("torch.masked_fill", "torch.Tensor.masked_fill")
+def masked_fill(input, mask, value: float | bool | complex):
+    return mx.where(mask, value, input)
+
+
+@ports("torch.masked_fill", "torch.Tensor.masked_fill")
+def masked_fill_tensor(input, mask, value: mx.array):
+    """The result has the input's dtype, whatever that of the value."""
+    return mx.where(mask, value.astype(input.dtype), input)
+
+
+@ports("torch.masked_scatter", "torch.Tensor.masked_scatter")
+def masked_scatter(input, mask, source):
+    """The elements of `source`, one after another, where `mask` holds."""
+    input, mask = mx.broadcast_arrays(input, mask)
+    order = mx.cumsum(mx.flatten(mask)) - 1
+    return mx.where(mask, mx.take(source, order).reshape(mask.shape), input)
