@@ -33,8 +33,8 @@ def full(size, fill_value, *, dtype=None):
 @ports("torch.eye")
 def eye(n, m=None, *, dtype=None):
     if dtype is None:
-        return mx.eye(n, m)
-    return mx.eye(n, m, dtype=dtype)
+        return mx.eye(n, m=m)
+    return mx.eye(n, m=m, dtype=dtype)
 
 
 @ports("torch.zeros_like", "torch.empty_like")

@@ -7,6 +7,14 @@ import numpy as np
 
 from torchport_translators.catalogue import ports
 
+
+def _along(input, dim, index):
+    """The index that is `index` along the axis `dim`; of an array without axes, its one element."""
+    if input.ndim == 0:
+        return ()
+    return (slice(None),) * (dim % input.ndim) + (index,)
+
+
 # -------------------------------------------------------------------------------------- reading
 
 
@@ -30,9 +38,16 @@ def narrow_from(input, dim, start: mx.array, length):
 
 @ports("torch.select", "torch.Tensor.select")
 def select(input, dim, index):
+    """The slice at one place of an axis; mx.take raises for a place counted from the end."""
     if dim == 0:
         return input[index]
-    return mx.take(input, index, axis=dim)
+    if dim == 1:
+        return input[:, index]
+    if dim == 2:
+        return input[:, :, index]
+    if dim == -1:
+        return input[..., index]
+    return input[_along(input, dim, index)]
 
 
 @ports("torch.index_select", "torch.Tensor.index_select")
@@ -40,8 +55,12 @@ def index_select(input, dim, index):
     return mx.take(input, index, axis=dim)
 
 
-def _places(dim, index):
+def _places(input, dim, index):
     """For each axis where an element of `index` stands, and for `dim` what it says."""
+    if input.ndim == 0:
+        return ()
+    if index.ndim == 0:
+        return (index,)
     places = list(mx.meshgrid(*map(mx.arange, index.shape), sparse=True, indexing="ij"))
     places[dim] = index
     return tuple(places)
@@ -55,7 +74,9 @@ def gather(input, dim, index):
     """
     if input.ndim == 0:
         return mx.broadcast_to(input, index.shape)
-    return input[_places(dim, index)]
+    if index.size == 0:
+        return mx.zeros(index.shape, dtype=input.dtype)
+    return input[_places(input, dim, index)]
 
 
 @ports("torch.take", "torch.Tensor.take")
@@ -103,11 +124,6 @@ def unravel_index(indices, shape) -> tuple[mx.array, ...]:
 # ---------------------------------------------------------------------------- writing along an axis
 
 
-def _along(input, dim, index):
-    """The index that is `index` along the axis `dim`."""
-    return (slice(None),) * (dim % input.ndim) + (index,)
-
-
 @ports("torch.index_add", "torch.Tensor.index_add")
 def index_add(input, dim, index, source, *, alpha=1):
     if alpha != 1:
@@ -121,38 +137,45 @@ def index_add(input, dim, index, source, *, alpha=1):
     return input.at[_along(input, dim, index)].add(source)
 
 
-def _put(input, index, value):
-    """A copy of `input` with other elements where `index` says."""
-    output = mx.array(input)
-    output[index] = value
-    return output
-
-
 @ports("torch.index_copy", "torch.Tensor.index_copy")
 def index_copy(input, dim, index, source):
-    return _put(input, _along(input, dim, index), source)
+    """A copy with other slices at some places of an axis."""
+    output = mx.array(input)
+    output[_along(input, dim, index)] = source
+    return output
 
 
 @ports("torch.index_fill", "torch.Tensor.index_fill")
 def index_fill(input, dim, index, value):
-    return _put(input, _along(input, dim, index), value)
+    """A copy with one value at some places of an axis."""
+    mask = mx.zeros(input.shape, dtype=mx.bool_)
+    mask[_along(input, dim, index)] = True
+    return mx.where(mask, value, input)
 
 
 @ports("torch.select_scatter", "torch.Tensor.select_scatter")
 def select_scatter(input, src, dim, index):
-    return _put(input, _along(input, dim, index), src)
+    """A copy with another slice at one place of an axis."""
+    output = mx.array(input)
+    output[_along(input, dim, index)] = src
+    return output
 
 
 @ports("torch.slice_scatter", "torch.Tensor.slice_scatter")
 def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
-    return _put(input, _along(input, dim, slice(start, end, step)), src)
+    """A copy with other elements in a range of an axis."""
+    output = mx.array(input)
+    output[_along(input, dim, slice(start, end, step))] = src
+    return output
 
 
 @ports("torch.Tensor.fill_diagonal_")
 def fill_diagonal_(input, fill_value):
     """A copy with one value where all indices are equal."""
+    output = mx.array(input)
     diagonal = mx.arange(min(input.shape))
-    return _put(input, (diagonal,) * input.ndim, fill_value)
+    output[(diagonal,) * input.ndim] = fill_value
+    return output
 
 
 # ---------------------------------------------------------------------------- writing by an index
@@ -168,21 +191,21 @@ def index_put(input, indices, values, accumulate=False):
     )
     if accumulate:
         return input.at[indices].add(values)
-    return _put(input, indices, values)
+    output = mx.array(input)
+    output[indices] = values
+    return output
 
 
 @ports("torch.put", "torch.Tensor.put")
 def put(input, index, source, accumulate=False):
     """A copy with other elements, or the old ones plus others, at positions of the flat array."""
     flat, index, source = mx.flatten(input), mx.flatten(index), mx.flatten(source)
+    if index.size == 0:
+        return input
     if accumulate:
         return flat.at[index].add(source).reshape(input.shape)
-    return _put(flat, index, source).reshape(input.shape)
-
-
-def _leading(src, index):
-    """The part of `src` that `index` has a place for."""
-    return src[tuple(slice(size) for size in index.shape)]
+    flat[index] = source
+    return flat.reshape(input.shape)
 
 
 @ports("torch.scatter", "torch.Tensor.scatter")
@@ -192,13 +215,15 @@ def scatter(input, dim, index, src, *, reduce=None):
     Of a `src` larger than `index` the leading part is taken.
     """
     if isinstance(src, mx.array) and src.ndim > 0:
-        src = _leading(src, index)
-    places = _places(dim, index)
+        src = src[tuple(slice(size) for size in index.shape)]
+    places = _places(input, dim, index)
     if reduce == "add":
         return input.at[places].add(src)
     if reduce == "multiply":
         return input.at[places].multiply(src)
-    return _put(input, places, src)
+    output = mx.array(input)
+    output[places] = src
+    return output
 
 
 @ports("torch.scatter", "torch.Tensor.scatter")
@@ -212,7 +237,9 @@ def scatter_add(input, dim, index, src):
 
     Of a `src` larger than `index` the leading part is taken.
     """
-    return input.at[_places(dim, index)].add(_leading(src, index))
+    if src.shape != index.shape:
+        src = src[tuple(slice(size) for size in index.shape)]
+    return input.at[_places(input, dim, index)].add(src)
 
 
 @ports("torch.scatter_reduce", "torch.Tensor.scatter_reduce")
@@ -222,16 +249,15 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
     `reduce` is "sum", "prod", "mean", "amax" or "amin"; without `include_self` what stood in a place
     that is written does not count. Of a `src` larger than `index` the leading part is taken.
     """
-    places = _places(dim, index)
-    src = _leading(src, index)
+    places = _places(input, dim, index)
+    if src.shape != index.shape:
+        src = src[tuple(slice(size) for size in index.shape)]
     if not include_self:
         limits = mx.finfo if mx.issubdtype(input.dtype, mx.floating) else mx.iinfo
-        neutral = {"sum": 0, "mean": 0, "prod": 1}
-        if reduce == "amax":
-            neutral["amax"] = limits(input.dtype).min
-        if reduce == "amin":
-            neutral["amin"] = limits(input.dtype).max
-        input = _put(input, places, neutral[reduce])
+        lowest, highest = limits(input.dtype).min, limits(input.dtype).max
+        neutral = {"sum": 0, "mean": 0, "prod": 1, "amax": lowest, "amin": highest}
+        input = mx.array(input)
+        input[places] = neutral[reduce]
     if reduce == "prod":
         return input.at[places].multiply(src)
     if reduce == "amax":

@@ -354,28 +354,27 @@ def _last_place(mask, dim):
 # ------------------------------------------------------------------ differences and integrals
 
 
-def _trapezoids(y, x, dx):
-    """The areas between neighbours along the last axis."""
-    if x is not None:
-        dx = mx.diff(x)
-    return dx * (y[..., 1:] + y[..., :-1]) / 2
+def _trapezoids(y, x, dx, dim):
+    """The areas between neighbours, along the last axis."""
+    if dim != -1:
+        y = mx.moveaxis(y, dim, -1)
+    areas = (y[..., 1:] + y[..., :-1]) / 2
+    if x is None:
+        return areas if dx == 1 else areas * dx
+    return areas * mx.diff(x if dim == -1 or x.ndim == 1 else mx.moveaxis(x, dim, -1))
 
 
 @ports("torch.trapezoid", "torch.trapz")
 def trapezoid(y, x=None, *, dx=1, dim=-1):
     """The integral by the trapezoidal rule."""
-    if x is not None and x.ndim > 1:
-        x = mx.moveaxis(x, dim, -1)
-    return mx.sum(_trapezoids(mx.moveaxis(y, dim, -1), x, dx), axis=-1)
+    return mx.sum(_trapezoids(y, x, dx, dim), axis=-1)
 
 
 @ports("torch.cumulative_trapezoid")
 def cumulative_trapezoid(y, x=None, *, dx=1, dim=-1):
     """The running integral by the trapezoidal rule."""
-    if x is not None and x.ndim > 1:
-        x = mx.moveaxis(x, dim, -1)
-    areas = _trapezoids(mx.moveaxis(y, dim, -1), x, dx)
-    return mx.moveaxis(mx.cumsum(areas, axis=-1), -1, dim)
+    integral = mx.cumsum(_trapezoids(y, x, dx, dim), axis=-1)
+    return integral if dim == -1 else mx.moveaxis(integral, -1, dim)
 
 
 @ports("torch.diff", "torch.Tensor.diff")
