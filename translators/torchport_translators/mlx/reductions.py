@@ -5,6 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 
 from torchport_translators.catalogue import ports
+from torchport_translators.mlx.decompositions import singular_values
 
 # ----------------------------------------------------------------------------- sums and moments
 
@@ -88,8 +89,10 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
         squares = mx.sum(mx.square(mx.abs(input)), axis=dim, keepdims=keepdim)
         return mx.where(squares == 0, 0, mx.sqrt(mx.where(squares == 0, 1, squares)))
     if p == "nuc":
-        axes = (0, 1) if dim is None else dim
-        return mx.linalg.norm(input, ord="nuc", axis=axes, keepdims=keepdim, stream=mx.cpu)
+        rows, columns = (axis % input.ndim for axis in ((0, 1) if dim is None else dim))
+        rest = [axis for axis in range(input.ndim) if axis not in (rows, columns)]
+        total = mx.sum(singular_values(input.transpose(*rest, rows, columns)), axis=-1)
+        return mx.expand_dims(total, axis=sorted((rows, columns))) if keepdim else total
     if p == 1:
         return mx.sum(mx.abs(input), axis=dim, keepdims=keepdim)
     if p == 0:
