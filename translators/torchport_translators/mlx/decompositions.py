@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import mlx.core as mx
 
+from torchport_translators.mlx.conversion import adjoint
+
 # ---------------------------------------------------------------------------- inverses, equations
 
 
@@ -78,18 +80,18 @@ def pseudo_inverse(A, tolerance):
         U, S, Vt = mx.linalg.svd(A, stream=mx.cpu)
         kept = S > tolerance * mx.max(S, axis=-1, keepdims=True)
         inverted = mx.where(kept, 1 / mx.where(kept, S, 1), 0)
-        return (Vt[..., :size, :].mT * inverted[..., None, :]) @ U[..., :size].mT
+        return (adjoint(Vt[..., :size, :]) * inverted[..., None, :]) @ adjoint(U[..., :size])
 
     @run.vjp
     def gradient(A, cotangent, Y):
-        G = cotangent.mT
+        G = adjoint(cotangent)
         if A.shape[-2] <= A.shape[-1]:
             K = G @ Y
-            outer = K @ Y.mT
-            return -(Y @ K).mT + outer - A @ Y @ outer + Y.mT @ Y @ (G - K @ A)
+            outer = K @ adjoint(Y)
+            return -adjoint(Y @ K) + outer - A @ Y @ outer + adjoint(Y) @ Y @ (G - K @ A)
         K = Y @ G
-        outer = Y.mT @ K
-        return -(K @ Y).mT + (G - A @ K) @ Y @ Y.mT + outer - outer @ Y @ A
+        outer = adjoint(Y) @ K
+        return -adjoint(K @ Y) + (G - A @ K) @ Y @ adjoint(Y) + outer - outer @ Y @ A
 
     return run(A)
 
@@ -184,16 +186,17 @@ def singular_factors(A):
     @run.vjp
     def gradient(A, cotangents, factors):
         (gU, gS, gVt), (U, S, Vt) = cotangents, factors
-        V, gV, squares = Vt.mT, gVt.mT, mx.square(S)
+        V, gV, squares = adjoint(Vt), adjoint(gVt), mx.square(S)
         gaps = squares[..., None, :] - squares[..., None] + mx.eye(size)
-        skew_U, skew_V = U.mT @ gU, V.mT @ gV
-        inner = (skew_U - skew_U.mT) / gaps * S[..., None, :] + S[..., None] * (
-            (skew_V - skew_V.mT) / gaps
-        )
-        inner = inner + gS[..., None] * mx.eye(size)
-        outer = U @ inner
+        turn_U, turn_V = adjoint(U) @ gU, adjoint(V) @ gV
+        turn_U, turn_V = (turn_U - adjoint(turn_U)) / gaps, (turn_V - adjoint(turn_V)) / gaps
+        inner = turn_U * S[..., None, :] + S[..., None] * turn_V
+        if mx.issubdtype(A.dtype, mx.complexfloating):
+            # The phase of a pair of singular vectors, which is free.
+            gS = gS + mx.diagonal(turn_U, axis1=-2, axis2=-1) / (2 * S)
+        outer = U @ (inner + gS[..., None] * mx.eye(size))
         if A.shape[-2] > size:
-            outer = outer + (gU - U @ (U.mT @ gU)) / S[..., None, :]
+            outer = outer + (gU - U @ (adjoint(U) @ gU)) / S[..., None, :]
         outer = outer @ Vt
         if A.shape[-1] > size:
             outer = outer + (U / S[..., None, :]) @ (gVt - (gVt @ V) @ Vt)
@@ -232,8 +235,8 @@ def symmetric_factors(A, UPLO="L"):
     def gradient(A, cotangents, factors):
         (gL, gV), (L, V) = cotangents, factors
         gaps = L[..., None, :] - L[..., None] + mx.eye(L.shape[-1])
-        inner = V.mT @ gV / gaps * (1 - mx.eye(L.shape[-1])) + gL[..., None] * mx.eye(L.shape[-1])
-        return V @ inner @ V.mT
+        inner = adjoint(V) @ gV / gaps * (1 - mx.eye(L.shape[-1]))
+        return V @ (inner + gL[..., None] * mx.eye(L.shape[-1])) @ adjoint(V)
 
     return run(A)
 

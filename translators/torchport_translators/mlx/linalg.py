@@ -6,6 +6,7 @@ import mlx.core as mx
 import numpy as np
 
 from torchport_translators.catalogue import ports
+from torchport_translators.mlx.conversion import adjoint
 from torchport_translators.mlx.decompositions import (
     cholesky_factor,
     determinant,
@@ -266,9 +267,7 @@ def logdet(input):
 @ports("torch.linalg.matrix_rank")
 def matrix_rank(A, *, atol=None, rtol=None, hermitian=False):
     """How many singular values lie above the tolerances, or above the usual one if there is none."""
-    if hermitian:
-        A = mx.tril(A) + mx.tril(A, k=-1).mT
-    values = singular_values(A)
+    values = mx.abs(symmetric_factors(A)[0]) if hermitian else singular_values(A)
     if values.shape[-1] == 0:
         return mx.zeros(values.shape[:-1], dtype=mx.int32)
     if rtol is None:
@@ -331,11 +330,14 @@ def pinv(A, *, rtol=None, hermitian=False):
     """The pseudo-inverse; mx.linalg.pinv has no tolerance and no gradient."""
     if A.size == 0:
         return mx.zeros(A.mT.shape, dtype=A.dtype)
-    if hermitian:
-        A = mx.tril(A) + mx.tril(A, k=-1).mT
     if rtol is None:
         rtol = max(A.shape[-2:]) * mx.finfo(A.dtype).eps
-    return pseudo_inverse(A, mx.array(rtol)[..., None])
+    rtol = mx.array(rtol)[..., None]
+    if not hermitian:
+        return pseudo_inverse(A, rtol)
+    L, V = symmetric_factors(A)
+    kept = mx.abs(L) > rtol * mx.max(mx.abs(L), axis=-1, keepdims=True)
+    return (V * mx.where(kept, 1 / mx.where(kept, L, 1), 0)[..., None, :]) @ adjoint(V)
 
 
 @ports("torch.pinverse", "torch.Tensor.pinverse")
@@ -384,14 +386,16 @@ def cholesky_inverse(L, upper=False):
 def lstsq(A, B, rcond=None, *, driver=None) -> tuple[mx.array, mx.array, mx.array, mx.array]:
     """The X that brings A @ X nearest to B.
 
-    As torch, rank or singular values are empty where the driver does not find them.
+    As torch, residuals, rank or singular values are empty where the driver does not find them; the
+    default is that of the CPU, "gelsy".
     """
     if rcond is None:
         rcond = max(A.shape[-2:]) * mx.finfo(A.dtype).eps
     columns = B[..., None] if B.ndim == A.ndim - 1 else B
     solution = pinv(A, rtol=rcond) @ columns
     rank, residuals, values = matrix_rank(A, rtol=rcond), mx.zeros(0), mx.zeros(0)
-    if A.shape[-2] > A.shape[-1] and mx.all(rank == A.shape[-1]).item():
+    full = A.shape[-2] > A.shape[-1] and mx.all(rank == A.shape[-1]).item()
+    if full and driver not in (None, "gelsy"):
         residuals = mx.sum(mx.square(A @ solution - columns), axis=-2)
     if driver == "gels":
         rank = mx.zeros(0, dtype=mx.int32)
