@@ -6,6 +6,7 @@ import os
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -37,7 +38,7 @@ class Framework(ABC):
     array: type
     no_axes: tuple[str, ...]
     """What it says of the axis of a 0-d array, which torch takes as 0 and -1."""
-    stands_for: Mapping[str, tuple[str, ...]] = {}
+    stands_for: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     """Dtypes of results that an engineer leaves as they are where torch has another."""
 
     @property
@@ -128,7 +129,7 @@ class Mlx(Framework):
     name = "mlx"
     array = mx.array
     # Counts are int32 by default, positions uint32.
-    stands_for = {"int64": ("int32", "uint32")}
+    stands_for = MappingProxyType({"int64": ("int32", "uint32")})
     no_axes = ("array with 0 dimensions", "array with ndim 0", "0 dimensional array")
 
     def dtype(self, dtype: torch.dtype) -> Any:

@@ -186,9 +186,9 @@ def difference(port: object, torch32: object, reference: object, on: Framework =
         return None if same else f"{port!r} where torch has {torch32!r}"
     if not isinstance(port, on.array | np.ndarray | np.generic):
         return f"a {type(port).__name__} where torch has a tensor"
-    if (held := on.held(torch32.dtype)) != (mine := on.name_of(port.dtype)):
-        if mine not in on.stands_for.get(held, ()):
-            return f"dtype {mine} where torch has {held}"
+    held, mine = on.held(torch32.dtype), on.name_of(port.dtype)
+    if mine not in (held, *on.stands_for.get(held, ())):
+        return f"dtype {mine} where torch has {held}"
     if tuple(port.shape) != tuple(torch32.shape):
         return f"shape {tuple(port.shape)} where torch has {tuple(torch32.shape)}"
     mine, theirs, exact = (
