@@ -35,6 +35,126 @@ SHAPES: dict[str, str] = {
     "broadcast_shapes float32 value": "an int among the shapes: MLX raises",
 } | {f"cat {dtype} value": _EMPTY for dtype in ["float32", "int64", "bool", "complex64"]}
 
+_BOUNDS = "torch truncates bounds and steps of integers, before it counts; MLX after"
+
+CREATION: dict[str, str] = {
+    "arange int64 value": _BOUNDS,
+    "full bool value": "an integer as the value of bools: mx.full gives integers",
+    "linspace int64 value": _BOUNDS,
+    "linspace/tensor_overload int64 value": _BOUNDS,
+    "logspace int64 value": _BOUNDS,
+    "logspace/tensor_overload int64 value": _BOUNDS,
+}
+
+_BOOL_BOUNDS = "mx.iinfo takes no bools: the port raises"
+
+INDEXING: dict[str, str] = (
+    {
+        "masked_fill bool value": "bools filled with an integer become integers",
+        "masked_select float32 gradient": "a sum of 50 terms that cancel, in another order",
+        "scatter bool value": "of a 0-d array, to which a number of another kind gives its dtype",
+        "scatter complex64 value": "of a 0-d array, to which a number of another kind gives its dtype",
+        "scatter int64 value": "of a 0-d array, to which a number of another kind gives its dtype",
+        "scatter_reduce/prod float32 gradient": "MLX has no gradient for it and raises",
+        "take float32 gradient": "of no elements: MLX raises",
+    }
+    | {
+        f"nonzero {dtype} value": "of a 0-d array as a tuple: numpy raises"
+        for dtype in ["float32", "int64", "bool", "complex64"]
+    }
+    | {
+        f"index_add {dtype} value": "an index of one axis into an array of none: MLX raises"
+        for dtype in ["float32", "int64", "bool", "complex64"]
+    }
+    | {
+        f"scatter_reduce/{reduce} bool value": _BOOL_BOUNDS
+        for reduce in ["sum", "prod", "amin", "amax"]
+    }
+)
+
+_TIES = "which of equal elements comes first: torch leaves it open, MLX takes the first"
+
+SORTING: dict[str, str] = {
+    "argsort bool value": _TIES,
+    "kthvalue int64 value": _TIES,
+    "sort bool value": _TIES,
+    "topk int64 value": _TIES,
+}
+
+_TRIANGLE = "torch also gives the triangle that is not read a gradient"
+_FLOATS = "MLX multiplies matrices of floats only: the port raises"
+_REAL = "MLX has it for real matrices only: the port raises"
+_ORDER = "the order of the eigenvalues, which torch leaves open; MLX has no gradient of it"
+_VANDER = "of a scalar, which torch takes for a vector"
+_NO_MATRIX = "of a matrix without elements: the port raises"
+
+LINALG: dict[str, str] = (
+    {
+        "addmm complex64 value": "complex factors, which mx.addmm does not take: the port raises",
+        "addr bool value": "bools times integers, which are integers in MLX",
+        "baddbmm complex64 value": "complex factors, which mx.addmm does not take: the port raises",
+        "cholesky_inverse float32 gradient": _TRIANGLE,
+        "cholesky_solve float32 gradient": _TRIANGLE,
+        "cov complex64 value": "the imaginary part of a real number is 1e-8, not 0",
+        "linalg.eig complex64 value": _ORDER,
+        "linalg.eig float32 value": _ORDER,
+        "linalg.eigh complex64 jit": "the sign of an eigenvector",
+        "linalg.eigh float32 jit": "the sign of an eigenvector",
+        "linalg.eigvals complex64 value": _ORDER,
+        "linalg.eigvals float32 value": _ORDER,
+        "linalg.lstsq complex64 value": "real residuals are complex",
+        "linalg.norm complex64 value": _NO_MATRIX,
+        "linalg.norm/subgradients_at_zero complex64 value": _NO_MATRIX,
+        "linalg.pinv/hermitian float32 gradient": "not symmetric: torch mixes both triangles",
+        "linalg.vander complex64 value": _VANDER,
+        "linalg.vander float32 value": _VANDER,
+        "linalg.vander int64 value": _VANDER,
+        "tensordot complex64 value": "axes of size 1 contracted with longer ones: MLX raises",
+        "tensordot float32 value": "axes of size 1 contracted with longer ones: MLX raises",
+        "tensordot int64 value": _FLOATS,
+    }
+    | {
+        f"{name} int64 value": _FLOATS
+        for name in [
+            "addmm",
+            "addmm/decomposed",
+            "addmv",
+            "addbmm",
+            "baddbmm",
+            "bmm",
+            "einsum",
+            "inner",
+            "linalg.multi_dot",
+            "matmul",
+            "mm",
+            "mv",
+        ]
+    }
+    | {
+        f"{name} complex64 value": _REAL
+        for name in [
+            "cholesky",
+            "cholesky_inverse",
+            "cholesky_solve",
+            "linalg.cholesky",
+            "linalg.det",
+            "linalg.inv",
+            "linalg.lu",
+            "linalg.lu_factor",
+            "linalg.lu_solve",
+            "linalg.matrix_power",
+            "linalg.qr",
+            "linalg.slogdet",
+            "linalg.solve",
+            "linalg.solve_triangular",
+            "linalg.tensorinv",
+            "linalg.tensorsolve",
+            "logdet",
+            "qr",
+        ]
+    }
+)
+
 KNOWN_FAILURES: dict[str, str] = {
     key: reason
     for table in [

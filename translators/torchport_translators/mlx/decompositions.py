@@ -221,6 +221,19 @@ def singular_values(A):
     return run(A)
 
 
+def singular_values_along(A, dim):
+    """The singular values of the matrices in two axes; they are the last axis of the result."""
+    rows, columns = (axis % A.ndim for axis in dim)
+    rest = [axis for axis in range(A.ndim) if axis not in (rows, columns)]
+    return singular_values(mx.transpose(A, (*rest, rows, columns)))
+
+
+def nuclear_norm(A, dim, keepdim=False):
+    """The sum of the singular values of the matrices in two axes."""
+    total = mx.sum(singular_values_along(A, dim), axis=-1)
+    return mx.expand_dims(total, axis=sorted(axis % A.ndim for axis in dim)) if keepdim else total
+
+
 def symmetric_factors(A, UPLO="L"):
     """mx.linalg.eigh with its gradient, which MLX does not have: eigenvalues and eigenvectors.
 

@@ -12,16 +12,18 @@ from torchport_translators.mlx.decompositions import (
     determinant,
     inverse,
     log_determinant,
+    nuclear_norm,
     orthogonal_factors,
     pseudo_inverse,
     singular_factors,
     singular_values,
+    singular_values_along,
     solve_system,
     solve_triangle,
     symmetric_factors,
     triangular_factors,
 )
-from torchport_translators.mlx.reductions import norm
+from torchport_translators.mlx.reductions import euclidean_norm
 
 # --------------------------------------------------------------------------------------- products
 
@@ -53,7 +55,7 @@ def vdot(input, other):
 
 @ports("torch.linalg.vecdot")
 def vecdot(x, y, *, dim=-1):
-    return mx.sum(mx.conj(x) * y, axis=dim)
+    return mx.vecdot(x, y, axis=dim)
 
 
 @ports("torch.inner", "torch.Tensor.inner")
@@ -177,15 +179,15 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
     if dtype is not None:
         x = x.astype(dtype)
     if ord == 2:
-        return norm(x, 2, dim, keepdim)
+        return euclidean_norm(x, dim, keepdim)
     if ord == 1:
-        return norm(x, 1, dim, keepdim)
+        return mx.sum(mx.abs(x), axis=dim, keepdims=keepdim)
     if ord == 0:
-        return norm(x, 0, dim, keepdim)
+        return mx.sum((x != 0).astype(mx.abs(x).dtype), axis=dim, keepdims=keepdim)
     if ord == float("inf"):
-        return norm(x, float("inf"), dim, keepdim)
+        return mx.max(mx.abs(x), axis=dim, keepdims=keepdim)
     if ord == float("-inf"):
-        return norm(x, float("-inf"), dim, keepdim)
+        return mx.min(mx.abs(x), axis=dim, keepdims=keepdim)
     powers = mx.where(x == 0, 0.0 if ord > 0 else mx.inf, mx.abs(mx.where(x == 0, 1, x)) ** ord)
     total = mx.sum(powers, axis=dim, keepdims=keepdim)
     regular = (total > 0) & (total < mx.inf)
@@ -199,17 +201,14 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None):
     if dtype is not None:
         A = A.astype(dtype)
     if ord == "fro":
-        return norm(A, "fro", dim, keepdim)
+        return euclidean_norm(A, dim, keepdim)
     if ord == "nuc":
-        return norm(A, "nuc", dim, keepdim)
-    rows, columns = dim
+        return nuclear_norm(A, dim, keepdim)
     if ord == 2 or ord == -2:
-        order = [axis for axis in range(A.ndim) if axis not in (rows % A.ndim, columns % A.ndim)]
-        values = singular_values(A.transpose(*order, rows, columns))
+        values = singular_values_along(A, dim)
         result = mx.max(values, axis=-1) if ord == 2 else mx.min(values, axis=-1)
-        if keepdim:
-            return mx.expand_dims(result, axis=sorted((rows % A.ndim, columns % A.ndim)))
-        return result
+        return mx.expand_dims(result, axis=sorted(d % A.ndim for d in dim)) if keepdim else result
+    rows, columns = dim
     sums = mx.sum(mx.abs(A), axis=rows if ord in (1, -1) else columns, keepdims=True)
     if ord > 0:
         return mx.max(sums, axis=dim, keepdims=keepdim)
@@ -224,7 +223,7 @@ def linalg_norm(A, ord=None, dim=None, keepdim=False, *, dtype=None):
     if ord is None:
         return vector_norm(A, 2, dim, keepdim)
     if ord == "fro":
-        return norm(A, "fro", dim, keepdim)
+        return euclidean_norm(A, dim, keepdim)
     if isinstance(dim, int):
         return vector_norm(A, ord, dim, keepdim)
     axes = tuple(range(A.ndim)) if dim is None else dim
@@ -392,16 +391,23 @@ def lstsq(A, B, rcond=None, *, driver=None) -> tuple[mx.array, mx.array, mx.arra
     if rcond is None:
         rcond = max(A.shape[-2:]) * mx.finfo(A.dtype).eps
     columns = B[..., None] if B.ndim == A.ndim - 1 else B
-    solution = pinv(A, rtol=rcond) @ columns
-    rank, residuals, values = matrix_rank(A, rtol=rcond), mx.zeros(0), mx.zeros(0)
+    solution = pseudo_inverse(A, rcond) @ columns
+    values = singular_values(A)
+    rank = mx.sum(values > rcond * mx.max(values, axis=-1, keepdims=True), axis=-1)
+    residuals = mx.zeros(0)
     full = A.shape[-2] > A.shape[-1] and mx.all(rank == A.shape[-1]).item()
     if full and driver not in (None, "gelsy"):
-        residuals = mx.sum(mx.square(A @ solution - columns), axis=-2)
+        residuals = mx.sum(mx.square(mx.abs(A @ solution - columns)), axis=-2)
+    if driver not in ("gelsd", "gelss"):
+        values = mx.zeros(0)
     if driver == "gels":
         rank = mx.zeros(0, dtype=mx.int32)
-    if driver in ("gelsd", "gelss"):
-        values = singular_values(A)
-    return solution.reshape(*A.shape[:-2], A.shape[-1], *B.shape[A.ndim - 1 :]), residuals, rank, values
+    return (
+        solution.reshape(*A.shape[:-2], A.shape[-1], *B.shape[A.ndim - 1 :]),
+        residuals,
+        rank,
+        values,
+    )
 
 
 @ports("torch.linalg.tensorinv")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 
 from torchport_translators.catalogue import ports
-from torchport_translators.mlx.decompositions import singular_values
+from torchport_translators.mlx.decompositions import nuclear_norm
 
 # ----------------------------------------------------------------------------- sums and moments
 
@@ -80,19 +80,21 @@ def std_mean(
     )
 
 
+def euclidean_norm(input, dim=None, keepdim=False):
+    """The root of the sum of squares; its gradient at zero is zero, and that of mx.linalg.norm nan."""
+    squares = mx.sum(mx.square(mx.abs(input)), axis=dim, keepdims=keepdim)
+    return mx.where(squares == 0, 0, mx.sqrt(mx.where(squares == 0, 1, squares)))
+
+
 @ports("torch.norm", "torch.Tensor.norm")
 def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
-    """The p-norm of all elements or along axes; its gradient at a zero vector is zero, as torch's."""
+    """The p-norm of all elements or along axes, or with "nuc" that of matrices."""
     if dtype is not None:
         input = input.astype(dtype)
     if p == "fro" or p is None or p == 2:
-        squares = mx.sum(mx.square(mx.abs(input)), axis=dim, keepdims=keepdim)
-        return mx.where(squares == 0, 0, mx.sqrt(mx.where(squares == 0, 1, squares)))
+        return euclidean_norm(input, dim, keepdim)
     if p == "nuc":
-        rows, columns = (axis % input.ndim for axis in ((0, 1) if dim is None else dim))
-        rest = [axis for axis in range(input.ndim) if axis not in (rows, columns)]
-        total = mx.sum(singular_values(input.transpose(*rest, rows, columns)), axis=-1)
-        return mx.expand_dims(total, axis=sorted((rows, columns))) if keepdim else total
+        return nuclear_norm(input, (0, 1) if dim is None else dim, keepdim)
     if p == 1:
         return mx.sum(mx.abs(input), axis=dim, keepdims=keepdim)
     if p == 0:

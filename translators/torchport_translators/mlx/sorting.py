@@ -91,9 +91,7 @@ def unique_consecutive(input, return_inverse=False, return_counts=False, dim=Non
 
 
 @ports("torch.searchsorted")
-def searchsorted(
-    sorted_sequence, input, *, out_int32=False, right=False, side="left", sorter=None
-):
+def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side="left", sorter=None):
     """Where `input` belongs in a sorted sequence, or each row of it in a row of sequences."""
     if sorter is not None:
         sorted_sequence = mx.take_along_axis(sorted_sequence, sorter, axis=-1)
