@@ -106,10 +106,10 @@ def determinant(A):
     @run.vjp
     def gradient(A, cotangent, _):
         # The cofactors: with the singular values they exist where there is no inverse.
-        U, S, Vt = mx.linalg.svd(A, stream=mx.cpu)
+        U, S, Vt = singular_factors(A)
         before = mx.cumprod(S, axis=-1, inclusive=False)
         others = before * mx.cumprod(S, axis=-1, reverse=True, inclusive=False)
-        sign = mx.linalg.det(U @ Vt, stream=mx.cpu)
+        sign = mx.stop_gradient(mx.linalg.det(U @ Vt, stream=mx.cpu))
         return (cotangent * sign)[..., None, None] * (U * others[..., None, :]) @ Vt
 
     return run(A)
@@ -213,10 +213,9 @@ def singular_values(A):
         return mx.linalg.svd(A, compute_uv=False, stream=mx.cpu)
 
     @run.vjp
-    def gradient(A, cotangent, S):
-        size = S.shape[-1]
-        U, _, Vt = mx.linalg.svd(A, stream=mx.cpu)
-        return (U[..., :size] * cotangent[..., None, :]) @ Vt[..., :size, :]
+    def gradient(A, cotangent, _):
+        U, _, Vt = singular_factors(A)
+        return (U * cotangent[..., None, :]) @ Vt
 
     return run(A)
 
