@@ -7,7 +7,7 @@ import numpy as np
 
 from torchport_translators.catalogue import ports
 from torchport_translators.mlx.conversion import adjoint
-from torchport_translators.mlx.decompositions import (
+from torchport_translators.mlx.derivatives import (
     cholesky_factor,
     determinant,
     inverse,
@@ -504,7 +504,7 @@ def lu_factor(A, *, pivot=True) -> tuple[mx.array, mx.array]:
     if not pivot:
         raise NotImplementedError("MLX has no LU decomposition without pivoting")
     size = min(A.shape[-2:])
-    if A.size == 0:
+    if A.size == 0:  # MLX would end the process
         return A, mx.zeros((*A.shape[:-2], size), dtype=mx.int32)
     _, L, U = triangular_factors(A)
     pivots = mx.linalg.lu_factor(mx.stop_gradient(A), stream=mx.cpu)[1].astype(mx.int32) + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mlx.core as mx
 
 from torchport_translators.catalogue import ports
-from torchport_translators.mlx.decompositions import nuclear_norm
+from torchport_translators.mlx.derivatives import nuclear_norm
 
 # ----------------------------------------------------------------------------- sums and moments
 

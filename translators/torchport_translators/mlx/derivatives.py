@@ -15,7 +15,7 @@ from torchport_translators.mlx.conversion import adjoint
 
 def inverse(A):
     """mx.linalg.inv with its gradient, which MLX does not have."""
-    if A.size == 0:
+    if A.size == 0:  # MLX would end the process
         return A
 
     @mx.custom_function
@@ -31,8 +31,9 @@ def inverse(A):
 
 def solve_system(A, B):
     """mx.linalg.solve with its gradient, which MLX does not have; B is a matrix."""
-    if A.size == 0 or B.size == 0:
-        return mx.zeros((*mx.broadcast_shapes(A.shape[:-2], B.shape[:-2]), *B.shape[-2:]), B.dtype)
+    batch = mx.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+    if A.size == 0 or B.size == 0:  # MLX would end the process
+        return mx.zeros((*batch, *B.shape[-2:]), B.dtype)
 
     @mx.custom_function
     def run(A, B):
@@ -43,16 +44,15 @@ def solve_system(A, B):
         backwards = solve_system(primals[0].mT, cotangent)
         return -backwards @ X.mT, backwards
 
-    batch = mx.broadcast_shapes(A.shape[:-2], B.shape[:-2])
-    return run(
-        mx.broadcast_to(A, (*batch, *A.shape[-2:])), mx.broadcast_to(B, (*batch, *B.shape[-2:]))
-    )
+    A = mx.broadcast_to(A, (*batch, *A.shape[-2:]))
+    return run(A, mx.broadcast_to(B, (*batch, *B.shape[-2:])))
 
 
 def solve_triangle(A, B, upper):
     """mx.linalg.solve_triangular with its gradient, which MLX does not have."""
-    if A.size == 0 or B.size == 0:
-        return mx.zeros((*mx.broadcast_shapes(A.shape[:-2], B.shape[:-2]), *B.shape[-2:]), B.dtype)
+    batch = mx.broadcast_shapes(A.shape[:-2], B.shape[:-2])
+    if A.size == 0 or B.size == 0:  # MLX would end the process
+        return mx.zeros((*batch, *B.shape[-2:]), B.dtype)
 
     @mx.custom_function
     def run(A, B):
@@ -64,11 +64,8 @@ def solve_triangle(A, B, upper):
         both = -backwards @ X.mT
         return mx.triu(both) if upper else mx.tril(both), backwards
 
-    batch = mx.broadcast_shapes(A.shape[:-2], B.shape[:-2])
-    A = mx.triu(A) if upper else mx.tril(A)
-    return run(
-        mx.broadcast_to(A, (*batch, *A.shape[-2:])), mx.broadcast_to(B, (*batch, *B.shape[-2:]))
-    )
+    A = mx.broadcast_to(mx.triu(A) if upper else mx.tril(A), (*batch, *A.shape[-2:]))
+    return run(A, mx.broadcast_to(B, (*batch, *B.shape[-2:])))
 
 
 def pseudo_inverse(A, tolerance):
@@ -257,7 +254,7 @@ def triangular_factors(A):
     """mx.linalg.lu with its gradient, which MLX does not have: P, L and U with A = P @ L @ U."""
     rows, columns = A.shape[-2:]
     size = min(rows, columns)
-    if A.size == 0:
+    if A.size == 0:  # MLX would end the process
         P = mx.broadcast_to(mx.eye(rows, dtype=A.dtype), (*A.shape[:-2], rows, rows))
         L = mx.broadcast_to(mx.eye(rows, size, dtype=A.dtype), (*A.shape[:-2], rows, size))
         return P, L, mx.zeros((*A.shape[:-2], size, columns), dtype=A.dtype)
