@@ -268,7 +268,14 @@ REORDERED: dict[str, Callable[..., tuple[object, ...]]] = {
 # OpInfos whose op is not the API that they are named for.
 COMPOSED = {"linalg.pinv/singular", "linalg.lstsq/grad_oriented", "normal/in_place"}
 # APIs whose values are not promised.
-UNINITIALISED = {"empty", "empty_like", "new_empty", "empty_permuted"}
+UNINITIALISED = {
+    "empty",
+    "empty_like",
+    "empty_permuted",
+    "empty_strided",
+    "new_empty",
+    "new_empty_strided",
+}
 
 EVERYTHING = os.environ.get("TORCHPORT_OPINFO") == "all"
 # How many of torch's samples the default run takes of each dtype; complex ones only of an op that

@@ -67,6 +67,16 @@ def new_full(input, size, fill_value, *, dtype=None):
     return mx.full(size, fill_value, dtype=input.dtype if dtype is None else dtype)
 
 
+@ports("torch.Tensor.new")
+def new(input, data: list | tuple | mx.array):
+    return mx.array(data, dtype=input.dtype)
+
+
+@ports("torch.Tensor.new")
+def new_of_size(input, *size: int):
+    return mx.zeros(size, dtype=input.dtype)
+
+
 @ports("torch.Tensor.new_tensor")
 def new_tensor(input, data, *, dtype=None):
     return mx.array(data, dtype=input.dtype if dtype is None else dtype)
@@ -109,6 +119,20 @@ def arange_by(start, end, step, *, dtype=None):
     if dtype is None:
         return mx.arange(start, end, step)
     return mx.arange(start, end, step, dtype=dtype)
+
+
+@ports("torch.range")
+def range_of_integers(start: int, end: int, *, dtype=mx.float32):
+    """With the end, unlike `torch.arange`, and in floats."""
+    return mx.arange(start, end + 1, dtype=dtype)
+
+
+@ports("torch.range")
+def range(start, end, step=1, *, dtype=mx.float32):
+    """With the end, where a step reaches it, unlike `torch.arange`, and in floats."""
+    if start == 0:
+        return step * mx.arange(int(end / step) + 1, dtype=dtype)
+    return start + step * mx.arange(int((end - start) / step) + 1, dtype=dtype)
 
 
 @ports("torch.linspace")
@@ -208,34 +232,3 @@ def triu_indices(row, col, offset=0, *, dtype=mx.int64):
 @ports("torch.diag", "torch.Tensor.diag")
 def diag(input, diagonal=0):
     return mx.diag(input, k=diagonal)
-
-
-# -------------------------------------------------------------------------------------- windows
-
-
-@ports("torch.hann_window")
-def hann_window(window_length, periodic=True, *, dtype=None):
-    """Torch's window is periodic by default, that of MLX symmetric."""
-    window = mx.hanning(window_length + 1)[:-1] if periodic else mx.hanning(window_length)
-    return window if dtype is None else window.astype(dtype)
-
-
-@ports("torch.hamming_window")
-def hamming_window(window_length, periodic=True, *, dtype=None):
-    """Torch's window is periodic by default, that of MLX symmetric."""
-    window = mx.hamming(window_length + 1)[:-1] if periodic else mx.hamming(window_length)
-    return window if dtype is None else window.astype(dtype)
-
-
-@ports("torch.blackman_window")
-def blackman_window(window_length, periodic=True, *, dtype=None):
-    """Torch's window is periodic by default, that of MLX symmetric."""
-    window = mx.blackman(window_length + 1)[:-1] if periodic else mx.blackman(window_length)
-    return window if dtype is None else window.astype(dtype)
-
-
-@ports("torch.bartlett_window")
-def bartlett_window(window_length, periodic=True, *, dtype=None):
-    """Torch's window is periodic by default, that of MLX symmetric."""
-    window = mx.bartlett(window_length + 1)[:-1] if periodic else mx.bartlett(window_length)
-    return window if dtype is None else window.astype(dtype)

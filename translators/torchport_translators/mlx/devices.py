@@ -42,3 +42,19 @@ def tensor_device(input) -> mx.Device:
 @ports("torch.Tensor.is_cuda")
 def is_cuda(input) -> bool:
     return mx.default_device() == mx.gpu
+
+
+@ports("torch.Tensor.is_cpu")
+def is_cpu(input) -> bool:
+    return mx.default_device() == mx.cpu
+
+
+@ports("torch.Tensor.is_mps")
+def is_mps(input) -> bool:
+    return mx.metal.is_available()
+
+
+@ports("torch.get_device", "torch.Tensor.get_device")
+def get_device(input) -> int:
+    """The number of the default device, -1 of the CPU as in torch."""
+    return -1 if mx.default_device() == mx.cpu else 0

@@ -18,7 +18,7 @@ def _along(input, dim, index):
 # -------------------------------------------------------------------------------------- reading
 
 
-@ports("torch.narrow", "torch.Tensor.narrow")
+@ports("torch.narrow", "torch.narrow_copy", "torch.Tensor.narrow", "torch.Tensor.narrow_copy")
 def narrow(input, dim, start: int, length):
     if start < 0:
         start = input.shape[dim] + start
@@ -31,12 +31,12 @@ def narrow(input, dim, start: int, length):
     return mx.take(input, mx.arange(start, start + length), axis=dim)
 
 
-@ports("torch.narrow", "torch.Tensor.narrow")
+@ports("torch.narrow", "torch.narrow_copy", "torch.Tensor.narrow", "torch.Tensor.narrow_copy")
 def narrow_from(input, dim, start: mx.array, length):
     return mx.take(input, start + mx.arange(length), axis=dim)
 
 
-@ports("torch.select", "torch.Tensor.select")
+@ports("torch.select", "torch.select_copy", "torch.Tensor.select")
 def select(input, dim, index):
     """The slice at one place of an axis; mx.take raises for a place counted from the end."""
     if dim == 0:
@@ -48,6 +48,14 @@ def select(input, dim, index):
     if dim == -1:
         return input[..., index]
     return input[_along(input, dim, index)]
+
+
+@ports("torch.slice_copy")
+def slice_copy(input, dim=0, start=None, end=None, step=1):
+    """The elements from `start` to `end` along an axis."""
+    if dim == 0:
+        return input[start:end] if step == 1 else input[start:end:step]
+    return input[_along(input, dim, slice(start, end, step))]
 
 
 @ports("torch.index_select", "torch.Tensor.index_select")
@@ -111,6 +119,14 @@ def argwhere(input):
     return mx.array(np.argwhere(input != 0))
 
 
+@ports("torch.nonzero_static", "torch.Tensor.nonzero_static", jit=False)
+def nonzero_static(input, *, size, fill_value=-1):
+    """Where the first elements are that are not zero; rows of `fill_value` where there are fewer."""
+    found = np.argwhere(input != 0)[:size]
+    missing = ((0, size - len(found)), (0, 0))
+    return mx.array(np.pad(found, missing, constant_values=fill_value))
+
+
 @ports("torch.unravel_index")
 def unravel_index(indices, shape) -> tuple[mx.array, ...]:
     """The coordinates of positions in an array of this shape."""
@@ -135,6 +151,48 @@ def index_add(input, dim, index, source, *, alpha=1):
     if dim == -1:
         return input.at[..., index].add(source)
     return input.at[_along(input, dim, index)].add(source)
+
+
+def _neutral(reduce, dtype):
+    """What changes nothing when it is reduced with an element."""
+    if reduce in ("amax", "amin") and mx.issubdtype(dtype, mx.floating):
+        return -mx.inf if reduce == "amax" else mx.inf
+    if reduce in ("amax", "amin"):
+        return mx.iinfo(dtype).min if reduce == "amax" else mx.iinfo(dtype).max
+    return 1 if reduce == "prod" else 0
+
+
+def _products(values, dim, index, input):
+    """The product of the values that `index` sends to each place along the axis `dim` of `input`.
+
+    MLX has no gradient for `.at[].multiply`.
+    """
+    values, index = mx.moveaxis(values, dim, -1), mx.moveaxis(index, dim, -1)
+    chosen = index[..., None, :] == mx.arange(input.shape[dim])[:, None]
+    return mx.moveaxis(mx.prod(mx.where(chosen, values[..., None, :], 1), axis=-1), -1, dim)
+
+
+@ports("torch.index_reduce", "torch.Tensor.index_reduce")
+def index_reduce(input, dim, index, source, reduce, *, include_self=True):
+    """Reduce the slices of `source` that `index` sends to one place along `dim`.
+
+    `reduce` is "prod", "mean", "amax" or "amin"; without `include_self` what stood in a place that is
+    written does not count.
+    """
+    at = _along(input, dim, index)
+    if not include_self:
+        input = mx.array(input)
+        input[at] = _neutral(reduce, input.dtype)
+    if reduce == "prod":
+        along = mx.moveaxis(index.reshape(-1, *[1] * (input.ndim - 1)), 0, dim)
+        return input * _products(source, dim, along, input)
+    if reduce == "amax":
+        return input.at[at].maximum(source)
+    if reduce == "amin":
+        return input.at[at].minimum(source)
+    total = input.at[at].add(source)
+    count = mx.maximum(mx.full(input.shape, int(include_self), input.dtype).at[at].add(1), 1)
+    return total / count if mx.issubdtype(input.dtype, mx.floating) else total // count
 
 
 @ports("torch.index_copy", "torch.Tensor.index_copy")
@@ -253,13 +311,16 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
     if src.shape != index.shape:
         src = src[tuple(slice(size) for size in index.shape)]
     if not include_self:
-        limits = mx.finfo if mx.issubdtype(input.dtype, mx.floating) else mx.iinfo
-        lowest, highest = limits(input.dtype).min, limits(input.dtype).max
-        neutral = {"sum": 0, "mean": 0, "prod": 1, "amax": lowest, "amin": highest}
         input = mx.array(input)
-        input[places] = neutral[reduce]
+        input[places] = _neutral(reduce, input.dtype)
+    if reduce == "prod" and places:
+        products = _products(src, dim, index, input)
+        input = mx.array(input)
+        leading = tuple(slice(size) for size in products.shape)
+        input[leading] = input[leading] * products
+        return input
     if reduce == "prod":
-        return input.at[places].multiply(src)
+        return input * src
     if reduce == "amax":
         return input.at[places].maximum(src)
     if reduce == "amin":

@@ -279,6 +279,12 @@ def matrix_rank(A, *, atol=None, rtol=None, hermitian=False):
     return mx.sum(values > floor, axis=-1)
 
 
+@ports("torch.linalg.matrix_rank")
+def matrix_rank_above(A, tol, hermitian=False):
+    """How many singular values lie above `tol`."""
+    return mx.sum(singular_values(A) > mx.array(tol)[..., None], axis=-1)
+
+
 @ports("torch.linalg.cond")
 def cond(A, p=None):
     """The norm of a matrix times that of its inverse."""
@@ -337,6 +343,11 @@ def pinv(A, *, rtol=None, hermitian=False):
     L, V = symmetric_factors(A)
     kept = mx.abs(L) > rtol * mx.max(mx.abs(L), axis=-1, keepdims=True)
     return (V * mx.where(kept, 1 / mx.where(kept, L, 1), 0)[..., None, :]) @ adjoint(V)
+
+
+@ports("torch.linalg.pinv")
+def pinv_of_rcond(input, rcond, hermitian=False):
+    return pinv(input, rtol=rcond, hermitian=hermitian)
 
 
 @ports("torch.pinverse", "torch.Tensor.pinverse")

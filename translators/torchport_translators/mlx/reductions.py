@@ -106,6 +106,29 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     return mx.sum(mx.abs(input) ** p, axis=dim, keepdims=keepdim) ** (1 / p)
 
 
+@ports("torch.frobenius_norm")
+def frobenius_norm(input, dim, keepdim=False):
+    return euclidean_norm(input, dim, keepdim)
+
+
+@ports("torch.nuclear_norm")
+def nuclear_norm_of_matrices(input, dim: tuple | list, keepdim=False):
+    return nuclear_norm(input, dim, keepdim)
+
+
+@ports("torch.nuclear_norm")
+def nuclear_norm_of_matrix(input, keepdim=False):
+    return nuclear_norm(input, (0, 1), keepdim)
+
+
+@ports("torch.norm_except_dim")
+def norm_except_dim(v, pow=2, dim=0):
+    """The norm of each slice along an axis; that of everything if the axis is -1."""
+    if dim == -1:
+        return norm(v, pow)
+    return norm(v, pow, tuple(axis for axis in range(v.ndim) if axis != dim), True)
+
+
 @ports("torch.dist", "torch.Tensor.dist")
 def dist(input, other, p=2):
     return norm(input - other, p)
@@ -407,3 +430,38 @@ def renorm(input, p, dim, maxnorm):
     others = tuple(axis for axis in range(input.ndim) if axis != dim % input.ndim)
     norms = norm(input, p, others, True)
     return input * mx.where(norms > maxnorm, maxnorm / (norms + 1e-7), 1)
+
+
+def _derivative(input, spacing, axis, edge_order):
+    """The derivative along one axis by central differences; `spacing` is a step or coordinates.
+
+    At the ends of the axis a difference of two values, or the slope of the parabola through three
+    (`edge_order=2`).
+    """
+    f = mx.moveaxis(input, axis, -1)
+    x = spacing if isinstance(spacing, mx.array) else spacing * mx.arange(f.shape[-1])
+    steps = x[1:] - x[:-1]
+    slopes = (f[..., 1:] - f[..., :-1]) / steps
+    before, after = steps[:-1], steps[1:]
+    # The slope of the parabola through a point and its neighbours.
+    inner = (slopes[..., :-1] * after + slopes[..., 1:] * before) / (before + after)
+    first, last = slopes[..., :1], slopes[..., -1:]
+    if edge_order == 2:
+        first = first + (first - slopes[..., 1:2]) * steps[0] / (steps[0] + steps[1])
+        last = last + (last - slopes[..., -2:-1]) * steps[-1] / (steps[-1] + steps[-2])
+    return mx.moveaxis(mx.concatenate([first, inner, last], axis=-1), -1, axis)
+
+
+@ports("torch.gradient")
+def gradient(input, *, spacing=None, dim=None, edge_order=1) -> tuple[mx.array, ...]:
+    """The derivatives along the axes `dim` (all without it), a tuple also of one axis.
+
+    `spacing` is a step for all axes, or a step or the coordinates for each.
+    """
+    axes = tuple(range(input.ndim)) if dim is None else (dim,) if isinstance(dim, int) else dim
+    steps = 1.0 if spacing is None else spacing
+    if not isinstance(steps, list | tuple):
+        steps = (steps,) * len(axes)
+    return tuple(
+        _derivative(input, step, axis, edge_order) for step, axis in zip(steps, axes, strict=True)
+    )

@@ -10,18 +10,18 @@ from torchport_translators.catalogue import ports
 # ------------------------------------------------------------------------------- one shape to another
 
 
-@ports("torch.reshape", "torch.Tensor.reshape", "torch.Tensor.view")
+@ports("torch.reshape", "torch.view_copy", "torch.Tensor.reshape", "torch.Tensor.view")
 def reshape(input, shape: tuple | list):
     """The shape as it is written: `input.reshape(*())` ends the process in MLX 0.32."""
     return input.reshape(shape)
 
 
-@ports("torch.Tensor.view")
+@ports("torch.view_copy", "torch.Tensor.view")
 def view_dtype(input, dtype: mx.Dtype):
     return input.view(dtype)
 
 
-@ports("torch.reshape", "torch.Tensor.reshape", "torch.Tensor.view")
+@ports("torch.reshape", "torch.view_copy", "torch.Tensor.reshape", "torch.Tensor.view")
 def reshape_to_sizes(input, *shape: int):
     return input.reshape(*shape)
 
@@ -46,7 +46,7 @@ def unflatten(input, dim, sizes):
     return mx.unflatten(input, dim, sizes)
 
 
-@ports("torch.squeeze", "torch.Tensor.squeeze")
+@ports("torch.squeeze", "torch.squeeze_copy", "torch.Tensor.squeeze")
 def squeeze(input, dim=None):
     """Drop axes of size 1; an axis that is named and longer stays, where mx.squeeze raises."""
     if dim is None:
@@ -57,7 +57,7 @@ def squeeze(input, dim=None):
     return mx.squeeze(input, axis=tuple(d for d in dims if input.shape[d] == 1))
 
 
-@ports("torch.unsqueeze", "torch.Tensor.unsqueeze")
+@ports("torch.unsqueeze", "torch.unsqueeze_copy", "torch.Tensor.unsqueeze")
 def unsqueeze(input, dim):
     return mx.expand_dims(input, axis=dim)
 
@@ -95,12 +95,18 @@ def atleast_3d_each(*tensors) -> list[mx.array]:
 # ---------------------------------------------------------------------------------- order of the axes
 
 
-@ports("torch.permute", "torch.Tensor.permute")
+@ports("torch.permute", "torch.permute_copy", "torch.Tensor.permute")
 def permute(input, *dims: int):
     return input.transpose(*dims)
 
 
-@ports("torch.transpose", "torch.swapdims", "torch.Tensor.transpose", "torch.Tensor.swapdims")
+@ports(
+    "torch.transpose",
+    "torch.swapdims",
+    "torch.transpose_copy",
+    "torch.Tensor.transpose",
+    "torch.Tensor.swapdims",
+)
 def transpose(input, dim0, dim1):
     return input.swapaxes(dim0, dim1)
 
@@ -110,7 +116,7 @@ def swapaxes(input, axis0, axis1):
     return input.swapaxes(axis0, axis1)
 
 
-@ports("torch.t", "torch.Tensor.t")
+@ports("torch.t", "torch.t_copy", "torch.Tensor.t")
 def t(input):
     return input.T
 
@@ -165,7 +171,7 @@ def roll(input, shifts, dims=None):
 # -------------------------------------------------------------------------------------- repeating
 
 
-@ports("torch.Tensor.expand")
+@ports("torch.expand_copy", "torch.Tensor.expand")
 def expand(input, *size: int):
     """Like mx.broadcast_to, where -1 keeps the size that an axis has."""
     if -1 not in size:
@@ -295,7 +301,7 @@ def combinations(input, r=2, with_replacement=False):
 # --------------------------------------------------------------------------------------- splitting
 
 
-@ports("torch.split")
+@ports("torch.split", "torch.unsafe_split")
 def split(tensor, split_size_or_sections: int, dim=0) -> list[mx.array]:
     """Pieces of one size and a shorter last one; mx.split takes the places where to cut."""
     return mx.split(
@@ -305,28 +311,34 @@ def split(tensor, split_size_or_sections: int, dim=0) -> list[mx.array]:
     )
 
 
-@ports("torch.split")
+@ports("torch.split", "torch.unsafe_split")
 def split_sections(tensor, split_size_or_sections: tuple | list, dim=0) -> list[mx.array]:
     """Pieces of the sizes listed; mx.split takes the places where to cut."""
     return mx.split(tensor, np.cumsum(split_size_or_sections)[:-1].tolist(), axis=dim)
 
 
-@ports("torch.Tensor.split")
+@ports("torch.split_copy", "torch.Tensor.split", "torch.Tensor.unsafe_split")
 def split_method(input, split_size: int, dim=0) -> list[mx.array]:
     return split(input, split_size, dim)
 
 
-@ports("torch.Tensor.split")
+@ports("torch.split_copy", "torch.Tensor.split", "torch.Tensor.unsafe_split")
 def split_method_sections(input, split_size: tuple | list, dim=0) -> list[mx.array]:
     return split_sections(input, split_size, dim)
 
 
-@ports("torch.split_with_sizes", "torch.Tensor.split_with_sizes")
+@ports(
+    "torch.split_with_sizes",
+    "torch.split_with_sizes_copy",
+    "torch.unsafe_split_with_sizes",
+    "torch.Tensor.split_with_sizes",
+    "torch.Tensor.unsafe_split_with_sizes",
+)
 def split_with_sizes(input, split_sizes, dim=0) -> list[mx.array]:
     return split_sections(input, split_sizes, dim)
 
 
-@ports("torch.chunk", "torch.unsafe_chunk", "torch.Tensor.chunk")
+@ports("torch.chunk", "torch.unsafe_chunk", "torch.Tensor.chunk", "torch.Tensor.unsafe_chunk")
 def chunk(input, chunks, dim=0) -> list[mx.array]:
     """Pieces of ceil(size / chunks) and a shorter last one; mx.split alone takes only equal ones."""
     if input.shape[dim] % chunks == 0:
@@ -363,12 +375,12 @@ def dsplit(input, indices_or_sections) -> list[mx.array]:
     return mx.split(input, indices_or_sections, axis=2)
 
 
-@ports("torch.unbind", "torch.Tensor.unbind")
+@ports("torch.unbind", "torch.unbind_copy", "torch.Tensor.unbind")
 def unbind(input, dim=0) -> tuple[mx.array, ...]:
     return mx.unstack(input, axis=dim)
 
 
-@ports("torch.Tensor.unfold")
+@ports("torch.unfold_copy", "torch.Tensor.unfold")
 def unfold(input, dimension, size, step):
     """Windows along an axis; what is inside a window becomes the last axis."""
     if input.ndim == 0:
@@ -381,7 +393,7 @@ def unfold(input, dimension, size, step):
 # ---------------------------------------------------------------------------------------- diagonals
 
 
-@ports("torch.diagonal", "torch.Tensor.diagonal")
+@ports("torch.diagonal", "torch.diagonal_copy", "torch.Tensor.diagonal")
 def diagonal(input, offset=0, dim1=0, dim2=1):
     return mx.diagonal(input, offset=offset, axis1=dim1, axis2=dim2)
 
