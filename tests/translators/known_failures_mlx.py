@@ -53,6 +53,18 @@ STRIDES: dict[str, str] = {
     for dtype in ["float32", "int64", "bool", "complex64"]
 }
 
+DECOMPOSITIONS: dict[str, str] = {
+    f"{name} complex64 value": "MLX has it for real matrices only: the port raises"
+    for name in [
+        "linalg.inv_ex",
+        "linalg.lu_factor_ex",
+        "linalg.solve_ex",
+        "lu",
+        "lu_solve",
+        "triangular_solve",
+    ]
+}
+
 _BOOL_BOUNDS = "mx.iinfo takes no bools: the port raises"
 
 INDEXING: dict[str, str] = (
@@ -72,10 +84,7 @@ INDEXING: dict[str, str] = (
         f"index_add {dtype} value": "an index of one axis into an array of none: MLX raises"
         for dtype in ["float32", "int64", "bool", "complex64"]
     }
-    | {
-        f"scatter_reduce/{reduce} bool value": _BOOL_BOUNDS
-        for reduce in ["amin", "amax"]
-    }
+    | {f"scatter_reduce/{reduce} bool value": _BOOL_BOUNDS for reduce in ["amin", "amax"]}
 )
 
 _TIES = "which of equal elements comes first: torch leaves it open, MLX takes the first"

@@ -266,7 +266,13 @@ REORDERED: dict[str, Callable[..., tuple[object, ...]]] = {
     "normal/number_mean": lambda std, mean: (mean, std),
 }
 # OpInfos whose op is not the API that they are named for.
-COMPOSED = {"linalg.pinv/singular", "linalg.lstsq/grad_oriented", "normal/in_place"}
+COMPOSED = {
+    "linalg.lstsq/grad_oriented",
+    "linalg.pinv/singular",
+    "normal/in_place",
+    "pca_lowrank",
+    "svd_lowrank",
+}
 # APIs whose values are not promised.
 UNINITIALISED = {
     "empty",

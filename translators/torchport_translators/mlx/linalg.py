@@ -525,6 +525,17 @@ def lu_factor(A, *, pivot=True) -> tuple[mx.array, mx.array]:
     return L + mx.pad(U, [*batch, (0, below), (0, 0)]), pivots
 
 
+def permutation_of_pivots(pivots, size, dtype):
+    """The matrix that exchanges rows as the pivots say, one after another; torch counts from 1."""
+    swaps = np.array(pivots).reshape(int(np.prod(pivots.shape[:-1])), pivots.shape[-1]) - 1
+    order = np.tile(np.arange(size), (len(swaps), 1))
+    batch = np.arange(len(swaps))
+    for row, other in enumerate(swaps.T):
+        order[batch, row], order[batch, other] = order[batch, other], order[batch, row]
+    matrices = np.eye(size)[order]
+    return mx.array(matrices, dtype=dtype).reshape(*pivots.shape[:-1], size, size)
+
+
 @ports("torch.linalg.lu_solve", jit=False)
 def lu_solve(LU, pivots, B, *, left=True, adjoint=False):
     """The X of A @ X = B, or of X @ A = B, from the decomposition of A; torch counts pivots from 1."""
@@ -532,13 +543,7 @@ def lu_solve(LU, pivots, B, *, left=True, adjoint=False):
         return mx.zeros(B.shape, dtype=B.dtype)
     if not left:
         return lu_solve(LU, pivots, B.mT, adjoint=not adjoint).mT
-    # The rows in the order into which the pivots bring them, one exchange after another.
-    swaps = np.array(pivots).reshape(-1, pivots.shape[-1])
-    order = np.tile(np.arange(LU.shape[-1]), (len(swaps), 1))
-    batch = np.arange(len(swaps))
-    for row, other in enumerate(swaps.T - 1):
-        order[batch, row], order[batch, other] = order[batch, other], order[batch, row]
-    P = mx.array(np.eye(LU.shape[-1])[order], dtype=LU.dtype).reshape(*pivots.shape, LU.shape[-1])
+    P = permutation_of_pivots(pivots, LU.shape[-1], LU.dtype)
     L = mx.where(mx.eye(LU.shape[-1], dtype=mx.bool_), 1, mx.tril(LU))
     if adjoint:
         return P.mT @ solve_triangle(L.mT, solve_triangle(LU.mT, B, False), True)
