@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ class Modules(ABC):
 
     on: Framework
     module: type
-    functions: Mapping[Callable[..., object], Callable[..., object]]
+    functions: ClassVar[Mapping[Callable[..., object], Callable[..., object]]]
 
     def place(self, state: Mapping[str, torch.Tensor], port: Any) -> None:
         """Give a port torch's weights and statistics."""
@@ -66,7 +66,7 @@ class Modules(ABC):
 class JaxModules(Modules):
     on = JAX
     module = nnx.Module
-    functions = {F.relu: nnx.relu, F.gelu: partial(nnx.gelu, approximate=False)}
+    functions: ClassVar = {F.relu: nnx.relu, F.gelu: partial(nnx.gelu, approximate=False)}
 
     def statistics(self, port: Any) -> dict[str, np.ndarray]:
         return {
@@ -110,7 +110,7 @@ class JaxModules(Modules):
 class MlxModules(Modules):
     on = MLX
     module = nn.Module
-    functions = {F.relu: nn.relu, F.gelu: nn.gelu}
+    functions: ClassVar = {F.relu: nn.relu, F.gelu: nn.gelu}
 
     def statistics(self, port: Any) -> dict[str, np.ndarray]:
         return {
