@@ -76,28 +76,51 @@ def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     )
 
 
+def _convolve_transpose(
+    x, weight, stride, padding, output_padding, dilation, groups, output_size=None
+):
+    """Transposed convolution, channels last; weight is (out, *kernel, in / groups)."""
+    _, *kernel, _ = weight.shape
+    rank = len(kernel)
+    stride, padding, dilation, extra = (
+        _per_axis(value, rank) for value in (stride, padding, dilation, output_padding)
+    )
+    reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    if output_size is not None:
+        axes = zip(output_size[-rank:], x.shape[1:-1], stride, padding, reach, strict=True)
+        extra = [size - ((n - 1) * s - 2 * p + r + 1) for size, n, s, p, r in axes]
+    output = _convolve(
+        x,
+        weight,
+        [(r - p, r + min(e - p, 0)) for r, p, e in zip(reach, padding, extra, strict=True)],
+        groups,
+        kernel_dilation=dilation,
+        input_dilation=stride,
+        flip=True,
+    )
+    # What no window reaches is zero; given as padding, MLX's gradient would be wrong.
+    beyond = [(0, max(e - p, 0)) for p, e in zip(padding, extra, strict=True)]
+    return mx.pad(output, [(0, 0), *beyond, (0, 0)])
+
+
 def _conv_transpose(
     input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
 ):
-    """The gradient of a convolution: the input, spread by the stride, under the flipped kernel."""
+    """Transposed convolution of (batch, channels, *spatial), the batch optional, by torch's weight."""
     if input.ndim < weight.ndim:
         return _conv_transpose(
             input[None], weight, bias, stride, padding, output_padding, groups, dilation
         )[0]
-    rank = weight.ndim - 2
     in_channels, group_outputs, *kernel = weight.shape
-    dilation = _per_axis(dilation, rank)
-    reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-    axes = zip(reach, _per_axis(padding, rank), _per_axis(output_padding, rank), strict=True)
     weight = weight.reshape(groups, in_channels // groups, group_outputs, *kernel)
-    output = _convolve(
+    output = _convolve_transpose(
         mx.moveaxis(input, 1, -1),
-        mx.moveaxis(weight, 1, -1).reshape(-1, *kernel, in_channels // groups),
-        [(r - p, r - p + extra) for r, p, extra in axes],
+        mx.moveaxis(weight, 1, -1).flatten(0, 1),
+        stride,
+        padding,
+        output_padding,
+        dilation,
         groups,
-        kernel_dilation=dilation,
-        input_dilation=_per_axis(stride, rank),
-        flip=True,
     )
     return mx.moveaxis(output if bias is None else output + bias, -1, 1)
 

@@ -59,7 +59,7 @@ def embedding_bag(
         # The first row that is the maximum gets the gradient.
         peaks = mx.full(shape, -mx.inf, rows.dtype).at[bags].maximum(rows)
         candidates = mx.where(rows == peaks[bags], mx.arange(ids.size)[:, None], ids.size)
-        first = mx.full(shape, ids.size).at[bags].minimum(candidates)[:count]
+        first = mx.full(shape, ids.size).at[bags].minimum(mx.stop_gradient(candidates))[:count]
         values = mx.take_along_axis(rows, mx.minimum(first, ids.size - 1), axis=0)
         return mx.where(first == ids.size, 0, values)
     if per_sample_weights is not None:

@@ -9,7 +9,14 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from torchport_translators.catalogue import ports
-from torchport_translators.mlx.convolution import _grouped, _margins, _per_axis, fold, unfold
+from torchport_translators.mlx.convolution import (
+    _convolve_transpose,
+    _grouped,
+    _margins,
+    _per_axis,
+    fold,
+    unfold,
+)
 from torchport_translators.mlx.vision import pad
 
 
@@ -180,19 +187,20 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         if dtype is not None:
             self.set_dtype(dtype)
 
-    def __call__(self, input):
+    def __call__(self, input, output_size=None):
         if input.ndim == 2:
-            return self(input[None])[0]
-        x = mx.conv_transpose1d(
-            input.swapaxes(1, 2),
+            return self(input[None], output_size)[0]
+        x = _convolve_transpose(
+            mx.moveaxis(input, 1, -1),
             self.weight,
             self.stride,
             self.padding,
-            self.dilation,
             self.output_padding,
+            self.dilation,
             self.groups,
+            output_size,
         )
-        return (x + self.bias if "bias" in self else x).swapaxes(1, 2)
+        return mx.moveaxis(x + self.bias if "bias" in self else x, -1, 1)
 
 
 @ports("torch.nn.ConvTranspose2d")
@@ -232,17 +240,18 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         if dtype is not None:
             self.set_dtype(dtype)
 
-    def __call__(self, input):
+    def __call__(self, input, output_size=None):
         if input.ndim == 3:
-            return self(input[None])[0]
-        x = mx.conv_transpose2d(
+            return self(input[None], output_size)[0]
+        x = _convolve_transpose(
             mx.moveaxis(input, 1, -1),
             self.weight,
             self.stride,
             self.padding,
-            self.dilation,
             self.output_padding,
+            self.dilation,
             self.groups,
+            output_size,
         )
         return mx.moveaxis(x + self.bias if "bias" in self else x, -1, 1)
 
@@ -284,17 +293,19 @@ class ConvTranspose3d(nn.ConvTranspose3d):
         if dtype is not None:
             self.set_dtype(dtype)
 
-    def __call__(self, input):
+    def __call__(self, input, output_size=None):
         if input.ndim == 4:
-            return self(input[None])[0]
-        convolve = partial(
-            mx.conv_transpose3d,
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            output_padding=self.output_padding,
+            return self(input[None], output_size)[0]
+        x = _convolve_transpose(
+            mx.moveaxis(input, 1, -1),
+            self.weight,
+            self.stride,
+            self.padding,
+            self.output_padding,
+            self.dilation,
+            self.groups,
+            output_size,
         )
-        x = _grouped(convolve, mx.moveaxis(input, 1, -1), self.weight, self.groups)
         return mx.moveaxis(x + self.bias if "bias" in self else x, -1, 1)
 
 

@@ -39,14 +39,6 @@ from torchport_translators.mlx.pooling import (
 def MaxPool1d(
     kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False
 ):
-    if dilation == 1 and not return_indices:
-        return partial(
-            kernel_size=kernel_size,
-            stride=stride,
-            padding=padding,
-            ceil_mode=ceil_mode,
-            rank=1,
-        )
     return partial(
         max_pool1d_with_indices if return_indices else max_pool1d,
         kernel_size=kernel_size,
@@ -61,14 +53,6 @@ def MaxPool1d(
 def MaxPool2d(
     kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False
 ):
-    if dilation == 1 and not return_indices:
-        return partial(
-            kernel_size=kernel_size,
-            stride=stride,
-            padding=padding,
-            ceil_mode=ceil_mode,
-            rank=2,
-        )
     return partial(
         max_pool2d_with_indices if return_indices else max_pool2d,
         kernel_size=kernel_size,
@@ -83,14 +67,6 @@ def MaxPool2d(
 def MaxPool3d(
     kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False
 ):
-    if dilation == 1 and not return_indices:
-        return partial(
-            kernel_size=kernel_size,
-            stride=stride,
-            padding=padding,
-            ceil_mode=ceil_mode,
-            rank=3,
-        )
     return partial(
         max_pool3d_with_indices if return_indices else max_pool3d,
         kernel_size=kernel_size,

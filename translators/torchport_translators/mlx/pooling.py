@@ -61,7 +61,7 @@ def _max_pool(
     margins = _margins_of_pool(lengths, reach, stride, padding, ceil_mode)
     padded = _pad_last(input, margins, _lowest(input.dtype))
     windows = _windows(padded, kernel, stride, dilation).flatten(-rank)
-    tap = mx.argmax(windows, axis=-1, keepdims=True)
+    tap = mx.stop_gradient(mx.argmax(windows, axis=-1, keepdims=True))
     values = mx.take_along_axis(windows, tap, axis=-1).squeeze(-1)
     tap, index = tap.squeeze(-1).astype(mx.int32), 0
     for axis in range(rank):
@@ -135,7 +135,7 @@ def _adaptive_max_pool(input, output_size, *, rank) -> tuple[mx.array, mx.array]
     position = mx.array(np.where(inside, position, 0).reshape(shape))
     values = input.flatten(-rank)[..., position]
     values = mx.where(mx.array(inside.reshape(shape)), values, _lowest(input.dtype))
-    tap = mx.argmax(values, axis=-1, keepdims=True)
+    tap = mx.stop_gradient(mx.argmax(values, axis=-1, keepdims=True))
     indices = mx.take_along_axis(mx.broadcast_to(position, values.shape), tap, axis=-1)
     return mx.take_along_axis(values, tap, axis=-1).squeeze(-1), indices.squeeze(-1)
 
