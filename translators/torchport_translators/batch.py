@@ -43,7 +43,7 @@ class Plan:
     """How files are to be ported.
 
     Attributes:
-        target: "jax".
+        target: "jax" or "mlx".
         out: a folder for the ports, or the port of the only file; None: beside the sources.
         in_place: write the port over the source.
         write: False to translate only.

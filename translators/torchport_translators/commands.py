@@ -21,7 +21,7 @@ from torchport_translators.files import EDITED, STDIN, FileProblem, Found, find_
 from torchport_translators.findings import CODES, Finding, Severity
 
 SCHEMA = 1
-TARGETS = ("jax",)
+TARGETS = ("jax", "mlx")
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 
 

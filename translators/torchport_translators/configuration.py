@@ -52,7 +52,7 @@ class Configuration:
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
 
-    target: Literal["jax"] = "jax"
+    target: Literal["jax", "mlx"] = "jax"
     suffix: str = "_{target}"
     exclude: tuple[str, ...] = ()
     python: Frameworks = field(default_factory=Frameworks)

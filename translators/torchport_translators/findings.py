@@ -58,6 +58,11 @@ CODES: dict[str, tuple[Severity, str]] = {
         "Automatic differentiation is a transformation of functions in the target: `backward()` "
         "and `requires_grad` have no counterpart on a value. Use `nnx.value_and_grad`.",
     ),
+    "not-trained": (
+        Severity.WARNING,
+        "MLX's modules train what their attributes hold, but for names that begin with an underscore. "
+        "Rename the attribute in the source, and port again.",
+    ),
     "too-deep": (
         Severity.ERROR,
         "Expressions are nested too deeply to read. Split the expression.",

@@ -21,8 +21,9 @@ from torchport_translators.catalogue.load import Catalogue, Rule, RuleModule
 from torchport_translators.emit.edits import Edits
 from torchport_translators.emit.helpers import Helpers
 from torchport_translators.emit.import_block import present
-from torchport_translators.emit.imports import Imports
+from torchport_translators.emit.imports import Imports, names_in
 from torchport_translators.findings import Coverage, Finding
+from torchport_translators.idioms import IDIOMS
 from torchport_translators.source import kinds as k
 from torchport_translators.source.infer import PROPERTIES, Inference
 from torchport_translators.source.kinds import Confidence
@@ -162,8 +163,11 @@ class Rewriter:
         findings: what its reader must know, in the order found (a dict, that holds each once).
         quoted: imported names that only annotations in quotes use.
         drawing: functions whose port draws from random state, or hands it on.
+        dedented: how many characters further to the left the block being written stands.
         stopping: inside `no_grad`, where what is computed is a constant for the gradient.
         ties: output layers whose weight is an embedding's, by class.
+        idioms: what the target writes where no rule is called.
+        left: names that the source's text uses where it was left as it is.
     """
 
     def __init__(
@@ -173,16 +177,19 @@ class Rewriter:
         catalogue: Catalogue,
         expressions: dict[str, list[ExpressionRewrite]],
         statements: dict[str, list[StatementRewrite]],
+        reserved: frozenset[str] = frozenset(),
     ) -> None:
         self.source = source
         self.inference = inference
         self.catalogue = catalogue
         self.edits = Edits()
-        self.imports = Imports(inference.bound, present(source))
+        self.idioms = IDIOMS[catalogue.target]
+        self.imports = Imports(inference.bound | reserved, present(source))
         self.helpers = Helpers(catalogue, self.imports, inference.bound)
         self.inliner = Inliner(catalogue, self)
         self.findings: dict[Finding, None] = {}
         self.tally = Tally()
+        self.left: set[str] = set()
         self.module_rngs_at: Node | None = None
         self.function: Function = inference.module
         self.current: Statement = Statement(source.root, source)
@@ -192,6 +199,7 @@ class Rewriter:
         self.drawing: set[Function] = set()
         self.stopping: Stopping | None = None
         self.ties: dict[Class, dict[str, str]] = {}
+        self.dedented = 0
         self._deferred = 0
         self._newline = "\r\n" if "\r\n" in source.text else "\n"
         self._taken: dict[Function, set[str]] = {}
@@ -323,6 +331,11 @@ class Rewriter:
             return
         self.edits.replace(start, _next_line(text, stop), "")
 
+    def indent(self, node: Node) -> str:
+        """The indentation that a statement has in the port, where blocks around it may fall away."""
+        indent = self.source.indent(node)
+        return indent[: len(indent) - self.dedented]
+
     def before(self, line: str) -> None:
         """Put a line before the current statement."""
         self.current.before.append(line)
@@ -344,7 +357,7 @@ class Rewriter:
 
     def _finish(self, statement: Statement) -> None:
         if statement.after:
-            indent = self.source.indent(statement.node)
+            indent = self.indent(statement.node)
             end = self.source.line_end(statement.node.end)
             self.edits.insert(end, "".join(f"\n{indent}{line}" for line in statement.after))
         marks = list(dict.fromkeys(statement.marks))
@@ -359,7 +372,7 @@ class Rewriter:
                 (s for s in siblings if s.start >= line and self.source.starts_line(s)), None
             )
             anchor = first or anchor.parent
-        indent = self.source.indent(anchor)
+        indent = self.indent(anchor)
         newline = self._newline
         text = "".join(f"{line}{newline}{indent}" for line in lines)
         self.edits.insert(anchor.start, text)
@@ -508,8 +521,8 @@ class Rewriter:
         # A kernel seen in torch's layout (`kernel.T`) is a value already.
         raw = code.atomic and not code.text.endswith(".T")
         # What may be None has no value to ask for.
-        jax = self.catalogue.target == "jax"
-        return raw and jax and self.is_variable(node) and not self.nullable(node)
+        held = self.idioms.variables and self.is_variable(node)
+        return raw and held and not self.nullable(node)
 
     def is_variable(self, node: Node) -> bool:
         """Whether an expression names a parameter or buffer of a module, not its value."""
@@ -554,7 +567,7 @@ class Rewriter:
             except Unsupported as refused:
                 if not _is_annotation(node):
                     return self.unported(node, refused.why, "unsupported-argument", path)
-                code = Code(self.imports.add_root("nnx.Module"))
+                code = Code(self.imports.add_root(self.idioms.module))
             self.count(True)
             return code
         return self.unported(node, f"{path} has no rule", "no-rule", path)
@@ -754,7 +767,8 @@ class Rewriter:
                 return "rngs"
             function = function.outer
         if self.module_rngs_at is None:
-            self.module_rngs_at = self._top_statement()
+            self.left: set[str] = set()
+        self.module_rngs_at = self._top_statement()
         return "rngs"
 
     def _top_statement(self) -> Node:
@@ -812,7 +826,9 @@ class Rewriter:
         self.count(False)
         self.find(code, message, node, api)
         self.current.marks.append(f"not ported: {message}")
-        return Code(self.source[node], self.binding(node))
+        text = self.source[node]
+        self.left.update(name.partition(".")[0] for name in names_in(text))
+        return Code(text, self.binding(node))
 
 
 def _is_tested(node: Node) -> bool:

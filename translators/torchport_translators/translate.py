@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from torchport_translators.catalogue.load import catalogue
-from torchport_translators.emit.assemble import assemble, top_level
+from torchport_translators.emit.assemble import assemble, clashing, top_level
 from torchport_translators.emit.header import with_header
 from torchport_translators.emit.layout import break_long_lines
 from torchport_translators.findings import (
@@ -25,7 +25,7 @@ from torchport_translators.findings import (
     Translation,
 )
 from torchport_translators.rewriter import Rewriter
-from torchport_translators.rewrites import EXPRESSIONS, STATEMENTS
+from torchport_translators.rewrites import expressions, statements
 from torchport_translators.source.ignored import Ignored, read_ignored
 from torchport_translators.source.infer import Inference
 from torchport_translators.source.scopes import Function
@@ -90,14 +90,22 @@ def _translate(text: str, target: Target, span: Span | None, name: str | None) -
     inference = Inference(source, known)
     chosen = grow(source, span) if span is not None else None
     nodes = chosen.nodes if chosen else source.root.children
-    rewriter = Rewriter(source, inference, known, EXPRESSIONS, STATEMENTS)
-    definitions = _write(rewriter, nodes)
+    span = chosen.span if chosen else None
     written = {f for f in inference.functions.values() if chosen is None or _within(f, nodes)}
+
+    def write(reserved: frozenset[str]) -> tuple[Rewriter, list[Definition]]:
+        forms = expressions(target), statements(target)
+        rewriter = Rewriter(source, inference, known, *forms, reserved)
+        return rewriter, _write(rewriter, nodes)
+
+    rewriter, definitions = write(frozenset())
     if any(f.draws and f not in rewriter.drawing for f in written):
         # Some call of a random API draws nothing here: write again without `rngs` on its way.
         inference.spread_randomness(rewriter.drawing)
-        rewriter = Rewriter(source, inference, known, EXPRESSIONS, STATEMENTS)
-        definitions = _write(rewriter, nodes)
+        rewriter, definitions = write(frozenset())
+    if clashes := clashing(rewriter, span):
+        # What stays torch's needs the name that the target's import would take: `nn`.
+        rewriter, definitions = write(clashes)
     for error in source.errors[:_MAX_SYNTAX_FINDINGS]:
         if chosen is None or chosen.span.start <= error.start < chosen.span.end:
             shown = source[error].strip().splitlines()[:1]
@@ -106,8 +114,8 @@ def _translate(text: str, target: Target, span: Span | None, name: str | None) -
     if chosen is None and not source.errors:
         _compile(rewriter)
     ignored = read_ignored(source, CODES)
-    _tell_unknown_codes(rewriter, ignored, chosen.span if chosen else None)
-    port = assemble(rewriter, chosen.span if chosen else None)
+    _tell_unknown_codes(rewriter, ignored, span)
+    port = assemble(rewriter, span)
     starts = [] if chosen else [n.start for n in source.root.children if source.starts_line(n)]
     places = rewriter.edits.places(text, starts)
     port = break_long_lines(port, text, rewriter.helpers.texts(), places)
@@ -121,7 +129,7 @@ def _translate(text: str, target: Target, span: Span | None, name: str | None) -
         rewriter.tally.coverage(),
         tuple(_located(definitions, port)),
         tuple(rewriter.helpers.texts()),
-        chosen.span if chosen else None,
+        span,
         len(findings) - len(told),
     )
     source.release()

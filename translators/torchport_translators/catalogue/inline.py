@@ -183,7 +183,7 @@ class Inliner:
                 expression = None
             if isinstance(expression, ast.Call) and self.renderer.dotted(
                 expression.func
-            ).startswith("flax."):
+            ).startswith(("flax.", "mlx.nn.")):
                 return expression.func
         raise Unsupported(f"{api} is a function in the port, not a class")
 

@@ -23,6 +23,36 @@ from torchport_translators.rewriter import Rewriter
 from torchport_translators.source.syntax import Node, Source
 
 
+def clashing(rw: Rewriter, span: Span | None = None) -> frozenset[str]:
+    """Names of torch's imports that the port still uses, and imports of the target take as well."""
+    source = rw.source
+    start, end = (0, len(source.text)) if span is None else (span.start, span.end)
+    edits = rw.edits.made(start, end)
+    taken = {item.binds for item in rw.imports.needed}
+    bindings = {
+        name: bound
+        for name, bound in _bindings(source).items()
+        if name in taken and any(binding.torch for binding in bound)
+    }
+    if not bindings:
+        return frozenset()
+    uses = Uses(source, edits, start, end, bindings, frozenset(taken))
+    return frozenset(
+        name
+        for name, bound in bindings.items()
+        if name in rw.left or any(uses.of(binding) for binding in bound if binding.torch)
+    )
+
+
+def _bindings(source: Source) -> dict[str, list[Binding]]:
+    """What the imports of a source bind, by name."""
+    bindings: dict[str, list[Binding]] = {}
+    for statement in import_statements(source):
+        for binding in bindings_of(source, statement):
+            bindings.setdefault(binding.name, []).append(binding)
+    return bindings
+
+
 def assemble(rw: Rewriter, span: Span | None = None) -> str:
     """The text of the port of a source, or of a stretch of it; without a header."""
     source = rw.source
@@ -37,11 +67,9 @@ def assemble(rw: Rewriter, span: Span | None = None) -> str:
     new |= _names(rw.helpers.texts())
     needed = {item for item in rw.imports.needed if item.binds in new | rw.quoted}
     found = import_statements(source)
-    bindings: dict[str, list[Binding]] = {}
-    for statement in found:
-        for binding in bindings_of(source, statement):
-            bindings.setdefault(binding.name, []).append(binding)
-    uses = Uses(source, edits, start, end, bindings)
+    bindings = _bindings(source)
+    own = frozenset(item.binds for item in needed)
+    uses = Uses(source, edits, start, end, bindings, own)
     inside = [node for node in found if start <= node.start < end]
     removed = drop_unused(source, rw.edits, uses, inside)
     if span is not None:

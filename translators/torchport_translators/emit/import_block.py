@@ -77,6 +77,7 @@ class Uses:
     Attributes:
         edits: what is new in the stretch.
         bindings: by the name they bind.
+        own: names that what is new has from imports of the port.
     """
 
     source: Source
@@ -84,6 +85,7 @@ class Uses:
     start: int
     end: int
     bindings: dict[str, list[Binding]]
+    own: frozenset[str] = frozenset()
     _scopes: dict[str, set[Node]] = field(init=False)
     _torch: set[str] = field(init=False)
     _replaced: list[Edit] = field(init=False)
@@ -105,7 +107,7 @@ class Uses:
         for edit in self.edits:
             for dotted in names_in(edit.text):
                 name = dotted.partition(".")[0]
-                if name in self.bindings:
+                if name in self.bindings and not (name in self.own and name in self._torch):
                     self._note(name, edit.start, dotted)
         pattern = "|".join(map(re.escape, sorted(self.bindings)))
         for match in re.compile(rf"(?<![\w.])({pattern})(?!\w)(?:\.\w+)*").finditer(

@@ -39,7 +39,6 @@ from __future__ import annotations
 
 from torchport_translators.catalogue.code import Binding, Code
 from torchport_translators.catalogue.inline import Result
-from torchport_translators.emit.imports import ROOTS
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.places import place_of, root_of, store
 from torchport_translators.rewrites.registry import expression, statement
@@ -97,14 +96,14 @@ def in_place(rw: Rewriter, node: Node) -> bool:
         return False
     if _is_left(rw, call, result):
         return True
-    text = stored(rw, place, _cast(rw, call, place, result), node)
+    text = stored(rw, place, _cast(rw, call, place, result), node, alike=_reshapes(call))
     write_statements(rw, node, [text, *settle(rw, subject, node, alike=_reshapes(call))])
     return True
 
 
 def write_statements(rw: Rewriter, node: Node, lines: list[str]) -> None:
     """Put statements in the place of one."""
-    separator = f"\n{rw.source.indent(node)}" if rw.current.hoistable else "; "
+    separator = f"\n{rw.indent(node)}" if rw.current.hoistable else "; "
     rw.replace(node, separator.join(lines))
 
 
@@ -138,27 +137,49 @@ def in_place_value(rw: Rewriter, node: Node) -> Code | None:
         rw.find("in-place", f"{rw.source[place]} is changed in place inside an expression", node)
         return value
     _tell_read_before(rw, subject, node)
-    rw.before(stored(rw, place, value, node))
+    rw.before(stored(rw, place, value, node, alike=_reshapes(node)))
     for line in settle(rw, subject, node, alike=_reshapes(node)):
         rw.before(line)
     return rw.expr(place)
 
 
-def stored(rw: Rewriter, place: Node, value: Code, node: Node) -> str:
-    """The statement that puts a new value in a place; inside `no_grad` it may be a constant."""
+def stored(rw: Rewriter, place: Node, value: Code, node: Node, *, alike: bool = False) -> str:
+    """The statement that puts a new value in a place; inside `no_grad` it may be a constant.
+
+    `alike`: the value has another shape than the place.
+    """
+    value = _constant(rw, place, value, node)
+    if rw.idioms.elements_change and not alike and _is_seen_elsewhere(rw, place, node):
+        return f"{rw.expr(place).text}[...] = {value.within(Binding.TUPLE)}"
+    return store(rw, place, value)
+
+
+def _is_seen_elsewhere(rw: Rewriter, place: Node, node: Node) -> bool:
+    """Whether a caller or another name sees what happens to the array that a name is bound to."""
+    key = sharing(rw.inference).key(place) if place.type in ("identifier", "attribute") else None
+    if key is None:
+        return False
+    memory = memory_at(rw, node)
+    return memory.is_parameter(key, node) or any(
+        memory.live(other, node) for other in memory.partners(key, node)
+    )
+
+
+def _constant(rw: Rewriter, place: Node, value: Code, node: Node) -> Code:
+    """The value, made a constant for the gradient where the place is one inside `no_grad`."""
     root = root_of(rw, place)
     function = rw.inference.function_at(node)
     if rw.stopping is None or root is None or function is rw.inference.module:
-        return store(rw, place, value)
+        return value
     if isinstance(root.kind, k.Tensor) and root.kind.integer:
-        return store(rw, place, value)
+        return value
     if rw.is_variable(root):
         if not _is_buffer(rw, root):
-            return store(rw, place, value)
+            return value
     elif root.type == "identifier":
         key = rw.source[root]
         if key not in rw.stopping.names:
-            return store(rw, place, value)
+            return value
         block = next((a for a in node.ancestors() if a.type == "with_statement"), None)
         if block is not None and not any(
             block.start <= bind.at.start < node.start
@@ -170,9 +191,9 @@ def stored(rw: Rewriter, place: Node, value: Code, node: Node) -> str:
                 "it were not, in the port they see the change",
                 node,
             )
-            return store(rw, place, value)
-    rw.imports.needed.add(ROOTS["jax"])
-    return store(rw, place, Code(f"jax.lax.stop_gradient({value.within(Binding.TEST)})"))
+            return value
+    function = rw.imports.add_root(rw.idioms.stop_gradient)
+    return Code(f"{function}({value.within(Binding.TEST)})")
 
 
 def _is_buffer(rw: Rewriter, place: Node) -> bool:

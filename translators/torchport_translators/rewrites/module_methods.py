@@ -19,6 +19,15 @@ After (jax):
         n = sum(p.size for p in jax.tree.leaves(nnx.state(model, nnx.Param)))
         model.eval()
         return model
+After (mlx):
+    import mlx.nn as nn
+    from mlx.utils import tree_flatten
+
+    def build(device):
+        model = nn.Sequential(nn.relu).eval()
+        n = sum(p.size for p in [p for _, p in tree_flatten(model.trainable_parameters())])
+        model.train(False)
+        return model
 Why:
     JAX places arrays itself; a module's parameters are its state of the type `nnx.Param`.
 """
@@ -89,7 +98,7 @@ def _method(rw: Rewriter, node: Node) -> str | None:
 def method_statement(rw: Rewriter, node: Node) -> bool:
     call = node.children[0]
     name = _method(rw, call)
-    if name in ("train", "eval"):
+    if name in ("train", "eval") and rw.idioms.variables:
         positional, keywords = rw.arguments(call)
         mode = positional[0] if positional else keywords.get("mode")
         owner = rw.expr(call["function"]["object"]).within(Binding.ATOM)
@@ -119,8 +128,10 @@ def method_call(rw: Rewriter, node: Node) -> Code | None:
         return _forward(rw, node)
     if name in _MOVES:
         return rw.expr(receiver)
-    if name in ("train", "eval") and not _is_statement(node):
+    if name in ("train", "eval") and rw.idioms.variables and not _is_statement(node):
         return _mode_in_expression(rw, node, receiver, name)
+    if name in _ITERATORS and not rw.idioms.variables:
+        return _iterated(rw, node, name)
     if name in _ITERATORS:
         rw.imports.needed.update((ROOTS["nnx"],))
         if name == "parameters":
@@ -137,7 +148,19 @@ def method_call(rw: Rewriter, node: Node) -> Code | None:
     return None
 
 
-@statement("for_statement")
+def _iterated(rw: Rewriter, node: Node, name: str) -> Code:
+    """What MLX gives of a module: `modules()` is a list, its parameters are a tree."""
+    owner = rw.expr(node["function"]["object"]).within(Binding.ATOM)
+    if name == "modules":
+        return Code(f"{owner}.modules()")
+    flatten = rw.imports.add("mlx.utils", "tree_flatten", "tree_flatten")
+    if name == "children":
+        is_leaf = f"is_leaf={rw.imports.add_root('nn.Module')}.is_module"
+        return Code(f"[m for _, m in {flatten}({owner}.children(), {is_leaf})]")
+    return Code(f"[p for _, p in {flatten}({owner}.trainable_parameters())]")
+
+
+@statement("for_statement", target="jax")
 def loop_over_modules(rw: Rewriter, node: Node) -> bool:
     """`for m in self.modules()`: flax gives each module with its path."""
     name = _method(rw, node["right"])

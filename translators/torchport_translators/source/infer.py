@@ -191,6 +191,37 @@ _AMBIGUOUS = frozenset(
 )
 
 # Parameters of torch functions that take tensors.
+# What gives a tensor of bools, whatever it is given.
+_BOOLEAN = frozenset(
+    [
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "equal_to",
+        "greater",
+        "greater_equal",
+        "less",
+        "less_equal",
+        "not_equal",
+        "isnan",
+        "isinf",
+        "isfinite",
+        "isposinf",
+        "isneginf",
+        "isclose",
+        "isin",
+        "isreal",
+        "signbit",
+        "logical_and",
+        "logical_or",
+        "logical_not",
+        "logical_xor",
+        "bool",
+    ]
+)
 _TENSOR_PARAMETERS = frozenset(
     [
         "input",
@@ -1080,10 +1111,16 @@ class Inference:
             return k.Tensor(variable=True)
         if not rules:
             return unported_result(path)
+        if path.rpartition(".")[2] in _BOOLEAN and rules[0].returns(path) == k.TENSOR:
+            return k.Tensor(integer=True, boolean=True)
         for rule in rules:
             offset = 0 if receiver is None else 1
             for param, node in zip(rule.params[offset:], positional, strict=False):
-                if param.name in _TENSOR_PARAMETERS and param.annotation in (None, "jax.Array"):
+                if param.name in _TENSOR_PARAMETERS and param.annotation in (
+                    None,
+                    "jax.Array",
+                    "mx.array",
+                ):
                     self._uses_as_tensor(node)
         results = [rule.returns(path) for rule in rules]
         if all(result == results[0] for result in results):
@@ -1127,7 +1164,8 @@ class Inference:
                     api = api[:-1]
                 result = self._call_api(api, receiver, positional, keywords)
                 if isinstance(result, k.Tensor):
-                    return k.Tensor(min(receiver.sure, result.sure), integer=result.integer)
+                    sure = min(receiver.sure, result.sure)
+                    return k.Tensor(sure, integer=result.integer, boolean=result.boolean)
                 return result
             case k.Instance() if name in _SELF_RETURNING:
                 return receiver
@@ -1262,7 +1300,7 @@ class Inference:
             return k.BOOL
         tensors = [kind for kind in kinds if isinstance(kind, k.Tensor)]
         if tensors:
-            return k.Tensor(min(kind.sure for kind in tensors), integer=True)
+            return k.Tensor(min(kind.sure for kind in tensors), integer=True, boolean=True)
         return k.BOOL if k.UNKNOWN not in kinds else k.UNKNOWN
 
     def _boolean(self, node: Node, scope: Scope) -> Kind:

@@ -99,7 +99,10 @@ def arithmetic(operator: str, left: Kind, right: Kind) -> Kind:
             for kind in (left, right)
         ):
             integer = True
-        return k.Tensor(max(kind.sure for kind in tensors), integer=integer)
+        boolean = operator in ("&", "|", "^") and all(
+            kind.boolean if isinstance(kind, k.Tensor) else kind == k.BOOL for kind in (left, right)
+        )
+        return k.Tensor(max(kind.sure for kind in tensors), integer=integer, boolean=boolean)
     match left, right:
         case k.Sequence(), k.Sequence() if operator == "+":
             if left.items is not None and right.items is not None:
@@ -143,8 +146,10 @@ def instance_of(path: str) -> Kind:
     match path:
         case "torch.Tensor" | "torch.FloatTensor":
             return k.TENSOR
-        case "torch.LongTensor" | "torch.IntTensor" | "torch.BoolTensor":
+        case "torch.LongTensor" | "torch.IntTensor":
             return k.Tensor(integer=True)
+        case "torch.BoolTensor":
+            return k.Tensor(integer=True, boolean=True)
         case "torch.nn.Parameter":
             return k.Tensor(variable=True)
         case "torch.Size":
