@@ -69,7 +69,9 @@ def pages() -> list[Page]:
         if not name.startswith("_") and f"Tensor.{name}" in overridable
     } | {"T", "mT", "H", "mH", "real", "imag", "shape", "dtype", "device", "ndim", "data", "grad"}
     found = [
-        Page("functions", "Functions", "torch", _public(torch, lambda n: f"torch.{n}" in overridable)),
+        Page(
+            "functions", "Functions", "torch", _public(torch, lambda n: f"torch.{n}" in overridable)
+        ),
         Page("tensor", "Methods and attributes of tensors", "torch.Tensor", tuple(sorted(tensor))),
         Page("modules", "Modules", "torch.nn", tuple(sorted(modules))),
     ]
@@ -268,7 +270,9 @@ def write(outcomes: dict[str, dict[str, object]], folder: Path = FOLDER) -> None
                 state, said = matrix.row(f"{page.prefix}.{name}", target)
                 counts[target][state] += 1
                 total[target][state] += 1
-                cells.append(f"**{state}** {_cell(said)}" if state == "not" else f"{state} {_cell(said)}")
+                cells.append(
+                    f"**{state}** {_cell(said)}" if state == "not" else f"{state} {_cell(said)}"
+                )
             rows.append(f"| `{name}` | {' | '.join(cell.strip() for cell in cells)} |")
         (folder / f"{page.name}.md").write_text("\n".join(rows) + "\n", "utf-8")
         number += len(page.apis)

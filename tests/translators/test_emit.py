@@ -249,7 +249,9 @@ class Net(nn.Module):
     def forward(self, x):
         return self.odd(torch.sum(x))
 """
-    assert translate(source, "mlx").text == """
+    assert (
+        translate(source, "mlx").text
+        == """
 import mlx.core as mx
 import mlx.nn as mlx_nn
 import torch.nn as nn
@@ -264,6 +266,7 @@ class Net(mlx_nn.Module):
     def __call__(self, x):
         return self.odd(mx.sum(x))
 """
+    )
 
 
 def test_what_is_put_above_a_statement_moves_with_its_block() -> None:
@@ -276,7 +279,9 @@ def f(x):
         y = torch.no_such(x)
     return y
 """
-    assert translate(source).text == """
+    assert (
+        translate(source).text
+        == """
 import jax
 import torch
 
@@ -286,6 +291,7 @@ def f(x):
     y = jax.lax.stop_gradient(torch.no_such(x))
     return y
 """
+    )
 
 
 # Helpers

@@ -24,6 +24,7 @@ from torch import nn
 from torch.testing._internal.common_modules import module_db
 
 from . import known_failures, known_failures_mlx
+from .frameworks import FRAMEWORKS, Framework
 from .modules import MODULES, Modules
 from .oracle import (
     EVERYTHING,
@@ -278,12 +279,10 @@ def torch_samples(name: str, training: bool) -> list[Sample]:
 
 
 SAMPLED = {info.name.removeprefix("nn.") for info in module_db} | {sample.name for sample in MORE}
-CASES = [
-    (target, name)
-    for target, modules in MODULES.items()
-    for name in sorted(SAMPLED)
-    if modules.on.catalogue.find(f"torch.nn.{name}")
-]
+NAMES = {
+    target: sorted(n for n in SAMPLED if framework.catalogue.find(f"torch.nn.{n}"))
+    for target, framework in FRAMEWORKS.items()
+}
 # Modules that do something else in training.
 TRAINED = {info.name.removeprefix("nn.") for info in module_db if info.train_and_eval_differ} | {
     "AlphaDropout",
@@ -437,8 +436,9 @@ class Outcome:
             self.failures.setdefault(what, []).append(f"{sample}, training={training}: {why}")
 
 
-def run_module(name: str, target: Modules) -> Outcome:
+def run_module(name: str, on: Framework) -> Outcome:
     """Run the samples of a module."""
+    target = MODULES[on.name]
     outcome = Outcome()
     for training in (False, True) if name in TRAINED else (False,):
         samples = torch_samples(name, training)
@@ -451,9 +451,11 @@ def run_module(name: str, target: Modules) -> Outcome:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize(("target", "name"), CASES)
+@pytest.mark.parametrize(
+    ("target", "name"), [(target, name) for target, names in NAMES.items() for name in names]
+)
 def test_module_agrees_with_torch(target: str, name: str) -> None:
-    outcome = run_module(name, MODULES[target])
+    outcome = run_module(name, FRAMEWORKS[target])
 
     failures = MODULE_FAILURES[target]
     known = {key.split(" ")[1] for key in failures if key.split(" ")[0] == name}
@@ -468,4 +470,4 @@ def test_module_agrees_with_torch(target: str, name: str) -> None:
 def test_known_failures_name_modules(target: str) -> None:
     names = {key.split(" ")[0] for key in MODULE_FAILURES[target]}
 
-    assert names <= {name for on, name in CASES if on == target}
+    assert names <= set(NAMES[target])

@@ -144,8 +144,11 @@ class Inliner:
         if not rules:
             raise Unsupported(f"{api} has no rule")
         rule = rules[-1]
-        if as_class and not rule.is_class:
-            return Result(self._built_class(rule, api), k.UNKNOWN, rule, self)
+        if as_class:
+            # The classes of further overloads are below that of the first.
+            rule = next((rule for rule in rules if not rule.is_class), rules[0])
+            if not rule.is_class:
+                return Result(self._built_class(rule, api), k.UNKNOWN, rule, self)
         first = next((p for p in rule.params if p.form == "positional"), None)
         if not rule.is_class and first is not None and not rule.random:
             hole = Hole(Code(first.name), k.TENSOR)
@@ -490,6 +493,8 @@ class Inliner:
             items = items_of(args[0])
             if items is not None:
                 return ast.Tuple(items, ast.Load())
+        if isinstance(function, ast.Name) and len(args) == 1 and _is_new(args[0], function.id):
+            return args[0]
         rule = rule_of(function)
         if rule is not None and not rule.is_class:
             named = {k.arg: self._local(k.arg, k.value) for k in keywords if k.arg}
@@ -537,6 +542,22 @@ def _as_axes(node: ast.expr) -> ast.expr:
     if isinstance(node, Hole) and node.items is not None and node.code.text.startswith("["):
         return ast.Tuple(node.items, ast.Load())
     return node
+
+
+# What in the source makes a list or a dict, which needs no copy.
+_DISPLAYS = {
+    "list": ("list", "list_comprehension"),
+    "dict": ("dictionary", "dictionary_comprehension"),
+}
+
+
+def _is_new(node: ast.expr, made: str) -> bool:
+    """Whether `made(node)`, `list(...)` or `dict(...)`, is `node` itself."""
+    return (
+        isinstance(node, Hole)
+        and node.node is not None
+        and node.node.type in _DISPLAYS.get(made, ())
+    )
 
 
 def _cheap(hole: Hole | Local) -> bool:

@@ -20,22 +20,16 @@ def _margins(padding, kernel_size, dilation):
     return [(p, p) for p in _per_axis(0 if padding == "valid" else padding, len(kernel_size))]
 
 
-def _grouped(convolve, x, weight, groups):
-    """A convolution of groups one by one, channels last: MLX has none over three axes."""
-    pairs = zip(mx.split(x, groups, axis=-1), mx.split(weight, groups), strict=True)
-    return mx.concatenate([convolve(part, kernel) for part, kernel in pairs], axis=-1)
-
-
 def _convolve(x, weight, margins, groups, **options):
-    """mx.conv_general, channels last, padded by (low, high) on each axis."""
-    low, high = zip(*margins, strict=True)
+    """mx.conv_general, channels last, padded by (low, high) on each axis.
 
-    def convolve(x, weight, groups=1):
-        return mx.conv_general(x, weight, padding=(low, high), groups=groups, **options)
-
+    MLX has no groups over three axes; they are convolved one by one.
+    """
+    options["padding"] = tuple(zip(*margins, strict=True))
     if groups == 1 or x.ndim < 5:
-        return convolve(x, weight, groups)
-    return _grouped(convolve, x, weight, groups)
+        return mx.conv_general(x, weight, groups=groups, **options)
+    pairs = zip(mx.split(x, groups, axis=-1), mx.split(weight, groups), strict=True)
+    return mx.concatenate([mx.conv_general(*pair, **options) for pair in pairs], axis=-1)
 
 
 def _conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
@@ -58,21 +52,39 @@ def _conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
 @ports("torch.nn.functional.conv1d", "torch.conv1d")
 def conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return _conv(
-        input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups
+        input,
+        weight,
+        bias=bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
     )
 
 
 @ports("torch.nn.functional.conv2d", "torch.conv2d")
 def conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return _conv(
-        input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups
+        input,
+        weight,
+        bias=bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
     )
 
 
 @ports("torch.nn.functional.conv3d", "torch.conv3d")
 def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     return _conv(
-        input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups
+        input,
+        weight,
+        bias=bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
     )
 
 
@@ -132,7 +144,7 @@ def conv_transpose1d(
     return _conv_transpose(
         input,
         weight,
-        bias,
+        bias=bias,
         stride=stride,
         padding=padding,
         output_padding=output_padding,
@@ -148,7 +160,7 @@ def conv_transpose2d(
     return _conv_transpose(
         input,
         weight,
-        bias,
+        bias=bias,
         stride=stride,
         padding=padding,
         output_padding=output_padding,
@@ -164,7 +176,7 @@ def conv_transpose3d(
     return _conv_transpose(
         input,
         weight,
-        bias,
+        bias=bias,
         stride=stride,
         padding=padding,
         output_padding=output_padding,

@@ -10,8 +10,8 @@ import mlx.nn as nn
 
 from torchport_translators.catalogue import ports
 from torchport_translators.mlx.convolution import (
+    _convolve,
     _convolve_transpose,
-    _grouped,
     _margins,
     _per_axis,
     fold,
@@ -20,15 +20,9 @@ from torchport_translators.mlx.convolution import (
 from torchport_translators.mlx.vision import pad
 
 
-def _pad_spatial(input, margins, padding_mode):
-    """Pads the last axes by (low, high) each."""
-    widths = [width for margin in reversed(margins) for width in margin]
-    return pad(input, widths, "constant" if padding_mode == "zeros" else padding_mode)
-
-
 @ports("torch.nn.Conv1d")
 class Conv1d(nn.Conv1d):
-    """nn.Conv1d over (batch, channels, length), with torch's paddings and initial bias."""
+    """nn.Conv1d over (batch, channels, length), with torch's initial bias."""
 
     def __init__(
         self,
@@ -36,21 +30,18 @@ class Conv1d(nn.Conv1d):
         out_channels,
         kernel_size,
         stride=1,
-        padding=0,
+        padding: int | tuple = 0,
         dilation=1,
         groups=1,
         bias=True,
-        padding_mode="zeros",
         *,
         dtype=None,
     ):
         (kernel_size,), (stride,) = _per_axis(kernel_size, 1), _per_axis(stride, 1)
-        (dilation,) = _per_axis(dilation, 1)
-        super().__init__(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)
-        ((low, high),) = margins = _margins(padding, (kernel_size,), (dilation,))
-        self.margins, self.padding_mode = margins, padding_mode
-        if padding_mode == "zeros" and low == high:
-            self.margins, self.padding = (), low
+        (padding,), (dilation,) = _per_axis(padding, 1), _per_axis(dilation, 1)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
+        )
         if bias:
             bound = self.weight[0].size ** -0.5
             self.bias = mx.random.uniform(-bound, bound, (out_channels,))
@@ -59,15 +50,13 @@ class Conv1d(nn.Conv1d):
 
     def __call__(self, input):
         if input.ndim == 2:
-            return self(input[None])[0]
-        if self.margins:
-            input = _pad_spatial(input, self.margins, self.padding_mode)
-        return super().__call__(input.swapaxes(1, 2)).swapaxes(1, 2)
+            return Conv1d.__call__(self, input[None])[0]
+        return mx.moveaxis(super().__call__(mx.moveaxis(input, 1, -1)), -1, 1)
 
 
-@ports("torch.nn.Conv2d")
-class Conv2d(nn.Conv2d):
-    """nn.Conv2d over (batch, channels, height, width), with torch's paddings and initial bias."""
+@ports("torch.nn.Conv1d")
+class PaddedConv1d(Conv1d):
+    """Conv1d that keeps the lengths, or pads by other than zeros."""
 
     def __init__(
         self,
@@ -83,12 +72,38 @@ class Conv2d(nn.Conv2d):
         *,
         dtype=None,
     ):
-        kernel_size, dilation = _per_axis(kernel_size, 2), _per_axis(dilation, 2)
-        super().__init__(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)
-        margins = _margins(padding, kernel_size, dilation)
-        self.margins, self.padding_mode = margins, padding_mode
-        if padding_mode == "zeros" and all(low == high for low, high in margins):
-            self.margins, self.padding = (), tuple(low for low, _ in margins)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias, dtype=dtype
+        )
+        kernel_size, dilation = _per_axis(kernel_size, 1), _per_axis(dilation, 1)
+        margins = reversed(_margins(padding, kernel_size, dilation))
+        self.widths = tuple(width for margin in margins for width in margin)
+        self.mode = "constant" if padding_mode == "zeros" else padding_mode
+
+    def __call__(self, input):
+        return super().__call__(pad(input, self.widths, self.mode))
+
+
+@ports("torch.nn.Conv2d")
+class Conv2d(nn.Conv2d):
+    """nn.Conv2d over (batch, channels, height, width), with torch's initial bias."""
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding: int | tuple = 0,
+        dilation=1,
+        groups=1,
+        bias=True,
+        *,
+        dtype=None,
+    ):
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias
+        )
         if bias:
             bound = self.weight[0].size ** -0.5
             self.bias = mx.random.uniform(-bound, bound, (out_channels,))
@@ -97,15 +112,13 @@ class Conv2d(nn.Conv2d):
 
     def __call__(self, input):
         if input.ndim == 3:
-            return self(input[None])[0]
-        if self.margins:
-            input = _pad_spatial(input, self.margins, self.padding_mode)
+            return Conv2d.__call__(self, input[None])[0]
         return mx.moveaxis(super().__call__(mx.moveaxis(input, 1, -1)), -1, 1)
 
 
-@ports("torch.nn.Conv3d")
-class Conv3d(nn.Conv3d):
-    """nn.Conv3d over (batch, channels, depth, height, width), with torch's paddings, groups and initial bias."""
+@ports("torch.nn.Conv2d")
+class PaddedConv2d(Conv2d):
+    """Conv2d that keeps the lengths, or pads by other than zeros."""
 
     def __init__(
         self,
@@ -121,15 +134,39 @@ class Conv3d(nn.Conv3d):
         *,
         dtype=None,
     ):
-        kernel_size, dilation = _per_axis(kernel_size, 3), _per_axis(dilation, 3)
         super().__init__(
-            in_channels // groups, out_channels, kernel_size, stride, 0, dilation, bias
+            in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias, dtype=dtype
+        )
+        kernel_size, dilation = _per_axis(kernel_size, 2), _per_axis(dilation, 2)
+        margins = reversed(_margins(padding, kernel_size, dilation))
+        self.widths = tuple(width for margin in margins for width in margin)
+        self.mode = "constant" if padding_mode == "zeros" else padding_mode
+
+    def __call__(self, input):
+        return super().__call__(pad(input, self.widths, self.mode))
+
+
+@ports("torch.nn.Conv3d")
+class Conv3d(nn.Conv3d):
+    """nn.Conv3d over (batch, channels, depth, height, width), with groups and torch's initial bias."""
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding: int | tuple = 0,
+        dilation=1,
+        groups=1,
+        bias=True,
+        *,
+        dtype=None,
+    ):
+        super().__init__(
+            in_channels // groups, out_channels, kernel_size, stride, padding, dilation, bias
         )
         self.groups = groups
-        margins = _margins(padding, kernel_size, dilation)
-        self.margins, self.padding_mode = margins, padding_mode
-        if padding_mode == "zeros" and all(low == high for low, high in margins):
-            self.margins, self.padding = (), tuple(low for low, _ in margins)
         if bias:
             bound = self.weight[0].size ** -0.5
             self.bias = mx.random.uniform(-bound, bound, (out_channels,))
@@ -138,14 +175,46 @@ class Conv3d(nn.Conv3d):
 
     def __call__(self, input):
         if input.ndim == 4:
-            return self(input[None])[0]
-        if self.margins:
-            input = _pad_spatial(input, self.margins, self.padding_mode)
-        convolve = partial(
-            mx.conv3d, stride=self.stride, padding=self.padding, dilation=self.dilation
+            return Conv3d.__call__(self, input[None])[0]
+        x = _convolve(
+            mx.moveaxis(input, 1, -1),
+            self.weight,
+            [(p, p) for p in self.padding],
+            self.groups,
+            stride=self.stride,
+            kernel_dilation=self.dilation,
         )
-        x = _grouped(convolve, mx.moveaxis(input, 1, -1), self.weight, self.groups)
         return mx.moveaxis(x + self.bias if "bias" in self else x, -1, 1)
+
+
+@ports("torch.nn.Conv3d")
+class PaddedConv3d(Conv3d):
+    """Conv3d that keeps the lengths, or pads by other than zeros."""
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+        bias=True,
+        padding_mode="zeros",
+        *,
+        dtype=None,
+    ):
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias, dtype=dtype
+        )
+        kernel_size, dilation = _per_axis(kernel_size, 3), _per_axis(dilation, 3)
+        margins = reversed(_margins(padding, kernel_size, dilation))
+        self.widths = tuple(width for margin in margins for width in margin)
+        self.mode = "constant" if padding_mode == "zeros" else padding_mode
+
+    def __call__(self, input):
+        return super().__call__(pad(input, self.widths, self.mode))
 
 
 @ports("torch.nn.ConvTranspose1d")

@@ -18,15 +18,15 @@ def _cast(module, dtype):
 @ports("torch.nn.Linear")
 def Linear(in_features, out_features, bias=True, *, dtype=None):
     if dtype is not None:
-        return _cast(nn.Linear(in_features, out_features, bias), dtype)
-    return nn.Linear(in_features, out_features, bias)
+        return _cast(nn.Linear(in_features, out_features, bias=bias), dtype)
+    return nn.Linear(in_features, out_features, bias=bias)
 
 
 @ports("torch.nn.Bilinear")
 def Bilinear(in1_features, in2_features, out_features, bias=True, *, dtype=None):
     if dtype is not None:
-        return _cast(nn.Bilinear(in1_features, in2_features, out_features, bias), dtype)
-    return nn.Bilinear(in1_features, in2_features, out_features, bias)
+        return _cast(nn.Bilinear(in1_features, in2_features, out_features, bias=bias), dtype)
+    return nn.Bilinear(in1_features, in2_features, out_features, bias=bias)
 
 
 @ports("torch.nn.Embedding")

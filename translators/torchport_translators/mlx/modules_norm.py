@@ -49,8 +49,8 @@ def LayerNorm(normalized_shape: int, eps=1e-5, elementwise_affine=True, bias=Tru
     if not elementwise_affine:
         return LayerNormOverAxes(normalized_shape, eps, False)
     if dtype is not None:
-        return _cast(nn.LayerNorm(normalized_shape, eps, bias=bias), dtype)
-    return nn.LayerNorm(normalized_shape, eps, bias=bias)
+        return _cast(nn.LayerNorm(normalized_shape, eps=eps, bias=bias), dtype)
+    return nn.LayerNorm(normalized_shape, eps=eps, bias=bias)
 
 
 @ports("torch.nn.LayerNorm")
@@ -78,10 +78,9 @@ def RMSNorm(normalized_shape: int, eps=None, elementwise_affine=True, *, dtype=N
     if not elementwise_affine:
         return RMSNormOverAxes(normalized_shape, eps, False)
     if dtype is not None:
-        return _cast(
-            nn.RMSNorm(normalized_shape, mx.finfo(dtype).eps if eps is None else eps), dtype
-        )
-    return nn.RMSNorm(normalized_shape, mx.finfo(mx.float32).eps if eps is None else eps)
+        eps = mx.finfo(dtype).eps if eps is None else eps
+        return _cast(nn.RMSNorm(normalized_shape, eps=eps), dtype)
+    return nn.RMSNorm(normalized_shape, eps=mx.finfo(mx.float32).eps if eps is None else eps)
 
 
 @ports("torch.nn.RMSNorm")
@@ -92,16 +91,13 @@ class RMSNormOverAxes(nn.RMSNorm):
         is_int = isinstance(normalized_shape, int)
         self.normalized_shape = (normalized_shape,) if is_int else tuple(normalized_shape)
         super().__init__(1, mx.finfo(dtype).eps if eps is None else eps)
-        if elementwise_affine:
-            self.weight = mx.ones(self.normalized_shape, dtype)
-        else:
-            del self.weight
+        self.weight = mx.ones(self.normalized_shape, dtype) if elementwise_affine else None
 
     def _extra_repr(self):
         return f"{self.normalized_shape}, eps={self.eps}"
 
     def __call__(self, input):
-        return rms_norm(input, self.normalized_shape, self.get("weight"), self.eps)
+        return rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
 
 @ports("torch.nn.GroupNorm")
@@ -180,9 +176,15 @@ class TrackedInstanceNorm(InstanceNorm):
 def _instance_norm(num_features, eps, momentum, affine, track_running_stats, bias, dtype, rank):
     if track_running_stats:
         return TrackedInstanceNorm(
-            num_features, eps, momentum, affine, bias, rank=rank, dtype=dtype
+            num_features,
+            eps=eps,
+            momentum=momentum,
+            affine=affine,
+            bias=bias,
+            rank=rank,
+            dtype=dtype,
         )
-    return InstanceNorm(num_features, eps, affine, bias, rank=rank, dtype=dtype)
+    return InstanceNorm(num_features, eps=eps, affine=affine, bias=bias, rank=rank, dtype=dtype)
 
 
 @ports("torch.nn.InstanceNorm1d")

@@ -8,6 +8,8 @@ import mlx.core as mx
 
 from torchport_translators.catalogue import ports
 from torchport_translators.mlx.pooling import (
+    _avg_pool,
+    _max_pool,
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
@@ -23,11 +25,8 @@ from torchport_translators.mlx.pooling import (
     lp_pool1d,
     lp_pool2d,
     lp_pool3d,
-    max_pool1d,
     max_pool1d_with_indices,
-    max_pool2d,
     max_pool2d_with_indices,
-    max_pool3d,
     max_pool3d_with_indices,
     max_unpool1d,
     max_unpool2d,
@@ -39,8 +38,18 @@ from torchport_translators.mlx.pooling import (
 def MaxPool1d(
     kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False
 ):
+    if not return_indices:
+        return partial(
+            _max_pool,
+            kernel_size=kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            ceil_mode=ceil_mode,
+            rank=1,
+        )
     return partial(
-        max_pool1d_with_indices if return_indices else max_pool1d,
+        max_pool1d_with_indices,
         kernel_size=kernel_size,
         stride=stride,
         padding=padding,
@@ -53,8 +62,18 @@ def MaxPool1d(
 def MaxPool2d(
     kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False
 ):
+    if not return_indices:
+        return partial(
+            _max_pool,
+            kernel_size=kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            ceil_mode=ceil_mode,
+            rank=2,
+        )
     return partial(
-        max_pool2d_with_indices if return_indices else max_pool2d,
+        max_pool2d_with_indices,
         kernel_size=kernel_size,
         stride=stride,
         padding=padding,
@@ -67,8 +86,18 @@ def MaxPool2d(
 def MaxPool3d(
     kernel_size, stride=None, padding=0, dilation=1, return_indices=False, ceil_mode=False
 ):
+    if not return_indices:
+        return partial(
+            _max_pool,
+            kernel_size=kernel_size,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+            ceil_mode=ceil_mode,
+            rank=3,
+        )
     return partial(
-        max_pool3d_with_indices if return_indices else max_pool3d,
+        max_pool3d_with_indices,
         kernel_size=kernel_size,
         stride=stride,
         padding=padding,
@@ -94,6 +123,8 @@ def MaxUnpool3d(kernel_size, stride=None, padding=0):
 
 @ports("torch.nn.AvgPool1d")
 def AvgPool1d(kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+    if not ceil_mode and count_include_pad:
+        return partial(_avg_pool, kernel_size=kernel_size, stride=stride, padding=padding, rank=1)
     return partial(
         avg_pool1d,
         kernel_size=kernel_size,
@@ -113,6 +144,8 @@ def AvgPool2d(
     count_include_pad=True,
     divisor_override=None,
 ):
+    if not ceil_mode and count_include_pad and divisor_override is None:
+        return partial(_avg_pool, kernel_size=kernel_size, stride=stride, padding=padding, rank=2)
     return partial(
         avg_pool2d,
         kernel_size=kernel_size,
@@ -133,6 +166,8 @@ def AvgPool3d(
     count_include_pad=True,
     divisor_override=None,
 ):
+    if not ceil_mode and count_include_pad and divisor_override is None:
+        return partial(_avg_pool, kernel_size=kernel_size, stride=stride, padding=padding, rank=3)
     return partial(
         avg_pool3d,
         kernel_size=kernel_size,

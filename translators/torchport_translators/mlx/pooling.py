@@ -11,67 +11,65 @@ from torchport_translators.catalogue import ports
 from torchport_translators.mlx.convolution import _per_axis
 
 
-def _margins_of_pool(lengths, kernel, stride, padding, ceil_mode):
-    """The (low, high) padding of each axis; in `ceil_mode` a last window may need more of it."""
-    margins = []
-    for length, k, s, p in zip(lengths, kernel, stride, padding, strict=True):
-        spare = length + 2 * p - k
-        last = -(-spare // s) * s
-        # It may run out of the padding, but not start in it.
-        margins.append((p, p + last - spare if ceil_mode and last < length + p else p))
-    return margins
-
-
-def _windows(input, kernel, stride, dilation):
-    """The windows over the last axes: (*lead, *outputs, *kernel)."""
-    rank = len(kernel)
-    steps = [math.prod(input.shape[axis + 1 :]) for axis in range(input.ndim)]
-    axes = zip(input.shape[-rank:], kernel, stride, dilation, strict=True)
-    outputs = [(n - d * (k - 1) - 1) // s + 1 for n, k, s, d in axes]
-    strides = [s * step for s, step in zip(stride, steps[-rank:], strict=True)]
-    taps = [d * step for d, step in zip(dilation, steps[-rank:], strict=True)]
-    return mx.as_strided(
-        input, (*input.shape[:-rank], *outputs, *kernel), (*steps[:-rank], *strides, *taps)
-    )
-
-
-def _pad_last(input, margins, value=0):
-    """Pads the last axes by (low, high) each."""
-    if not any(width for margin in margins for width in margin):
-        return input
-    widths = [*[(0, 0)] * (input.ndim - len(margins)), *margins]
-    return mx.pad(input, widths, constant_values=value)
-
-
-def _lowest(dtype):
-    return -mx.inf if mx.issubdtype(dtype, mx.floating) else mx.iinfo(dtype).min
-
-
-def _max_pool(
-    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, *, rank
-) -> tuple[mx.array, mx.array]:
-    """The maximum of each window, and where it lies in the flattened last `rank` axes.
-
-    Of equal values the first is taken, and gets the gradient, as in torch.
-    """
+def _windows(
+    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, *, fill=0, rank
+):
+    """The elements of each window over the last `rank` axes: (*lead, *outputs, elements)."""
     kernel, dilation = _per_axis(kernel_size, rank), _per_axis(dilation, rank)
     stride, padding = _per_axis(stride or kernel, rank), _per_axis(padding, rank)
+    lead, lengths = input.shape[:-rank], input.shape[-rank:]
+    margins, outputs = [], []
+    for length, k, s, p, d in zip(lengths, kernel, stride, padding, dilation, strict=True):
+        spare = length + 2 * p - d * (k - 1) - 1
+        last = -(-spare // s) * s
+        # In ceil_mode a last window may run out of the padding, but not start in it.
+        over = last - spare if ceil_mode and last < length + p else 0
+        margins.append((p, p + over))
+        outputs.append((spare + over) // s + 1)
+    if any(high for _, high in margins):
+        input = mx.pad(input, [*[(0, 0)] * len(lead), *margins], constant_values=fill)
+    steps = [math.prod(input.shape[axis + 1 :]) for axis in range(input.ndim)]
+    along = [s * step for s, step in zip(stride, steps[-rank:], strict=True)]
+    within = [d * step for d, step in zip(dilation, steps[-rank:], strict=True)]
+    shape, strides = (*lead, *outputs, *kernel), (*steps[:-rank], *along, *within)
+    return mx.as_strided(input, shape, strides).flatten(-rank)
+
+
+def _max_pool(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, *, rank):
+    """The maximum of each window; of equal elements the first gets the gradient, as in torch."""
+    lowest = -mx.inf
+    if not mx.issubdtype(input.dtype, mx.floating):
+        lowest = mx.iinfo(input.dtype).min
+    options = (kernel_size, stride, padding, dilation, ceil_mode)
+    windows = _windows(input, *options, fill=lowest, rank=rank)
+    peak = mx.stop_gradient(mx.argmax(windows, axis=-1, keepdims=True))
+    return mx.take_along_axis(windows, peak, axis=-1).squeeze(-1)
+
+
+def _max_pool_with_indices(
+    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, *, rank
+) -> tuple[mx.array, mx.array]:
+    """The maximum of each window, and where it lies in the flattened last `rank` axes."""
+    lowest = -mx.inf
+    if not mx.issubdtype(input.dtype, mx.floating):
+        lowest = mx.iinfo(input.dtype).min
+    options = (kernel_size, stride, padding, dilation, ceil_mode)
+    windows = _windows(input, *options, fill=lowest, rank=rank)
+    peak = mx.stop_gradient(mx.argmax(windows, axis=-1, keepdims=True))
     lengths = input.shape[-rank:]
-    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
-    margins = _margins_of_pool(lengths, reach, stride, padding, ceil_mode)
-    padded = _pad_last(input, margins, _lowest(input.dtype))
-    windows = _windows(padded, kernel, stride, dilation).flatten(-rank)
-    tap = mx.stop_gradient(mx.argmax(windows, axis=-1, keepdims=True))
-    values = mx.take_along_axis(windows, tap, axis=-1).squeeze(-1)
-    tap, index = tap.squeeze(-1).astype(mx.int32), 0
-    for axis in range(rank):
-        start = mx.arange(values.shape[axis - rank]) * stride[axis] - padding[axis]
-        offset = tap // math.prod(kernel[axis + 1 :]) % kernel[axis] * dilation[axis]
-        index = index * lengths[axis] + start.reshape(-1, *[1] * (rank - 1 - axis)) + offset
-    return values, index
+    positions = mx.arange(math.prod(lengths)).reshape(lengths)
+    positions = mx.broadcast_to(_windows(positions, *options, rank=rank), windows.shape)
+    values = mx.take_along_axis(windows, peak, axis=-1)
+    return values.squeeze(-1), mx.take_along_axis(positions, peak, axis=-1).squeeze(-1)
 
 
-def _avg_pool(
+def _avg_pool(input, kernel_size, stride=None, padding=0, *, rank):
+    """The mean of each window over the last `rank` axes, padding included."""
+    windows = _windows(input, kernel_size, stride=stride, padding=padding, rank=rank)
+    return mx.mean(windows, axis=-1)
+
+
+def _uneven_avg_pool(
     input,
     kernel_size,
     stride=None,
@@ -83,23 +81,19 @@ def _avg_pool(
     rank,
 ):
     """The mean of each window over as many elements as it covers, or a sum over a fixed divisor."""
+    windows = _windows(input, kernel_size, stride, padding, ceil_mode=ceil_mode, rank=rank)
+    total = mx.sum(windows, axis=-1)
+    if divisor_override is not None:
+        return total / divisor_override
     kernel, padding = _per_axis(kernel_size, rank), _per_axis(padding, rank)
     stride = _per_axis(stride or kernel, rank)
-    lengths = input.shape[-rank:]
-    margins = _margins_of_pool(lengths, kernel, stride, padding, ceil_mode)
-    windows = _windows(_pad_last(input, margins), kernel, stride, (1,) * rank)
-    axes = tuple(range(-rank, 0))
-    if divisor_override is not None:
-        return mx.sum(windows, axis=axes) / divisor_override
-    if count_include_pad and all(low == high for low, high in margins):
-        return mx.mean(windows, axis=axes)
     divisor = np.ones(())
-    for length, k, s, (low, high) in zip(lengths, kernel, stride, margins, strict=True):
-        start = np.arange(0, length + low + high - k + 1, s) - low
-        margin = low if count_include_pad else 0
-        covered = np.minimum(start + k, length + margin) - np.maximum(start, -margin)
-        divisor = divisor[..., None] * covered
-    return mx.sum(windows, axis=axes) / mx.array(divisor, input.dtype)
+    for axis in range(-rank, 0):
+        length, margin = input.shape[axis], padding[axis] if count_include_pad else 0
+        start = np.arange(total.shape[axis]) * stride[axis] - padding[axis]
+        end = np.minimum(start + kernel[axis], length + margin)
+        divisor = divisor[..., None] * (end - np.maximum(start, -margin))
+    return total / mx.array(divisor, input.dtype)
 
 
 def _adaptive_windows(length, outputs):
@@ -134,7 +128,10 @@ def _adaptive_max_pool(input, output_size, *, rank) -> tuple[mx.array, mx.array]
     outputs, shape = position.shape[:rank], (*position.shape[:rank], -1)
     position = mx.array(np.where(inside, position, 0).reshape(shape))
     values = input.flatten(-rank)[..., position]
-    values = mx.where(mx.array(inside.reshape(shape)), values, _lowest(input.dtype))
+    lowest = -mx.inf
+    if not mx.issubdtype(input.dtype, mx.floating):
+        lowest = mx.iinfo(input.dtype).min
+    values = mx.where(mx.array(inside.reshape(shape)), values, lowest)
     tap = mx.stop_gradient(mx.argmax(values, axis=-1, keepdims=True))
     indices = mx.take_along_axis(mx.broadcast_to(position, values.shape), tap, axis=-1)
     return mx.take_along_axis(values, tap, axis=-1).squeeze(-1), indices.squeeze(-1)
@@ -142,7 +139,7 @@ def _adaptive_max_pool(input, output_size, *, rank) -> tuple[mx.array, mx.array]
 
 def _lp_pool(input, norm_type, kernel_size, stride=None, ceil_mode=False, *, rank):
     """The p-norm of each window; one that is cut short counts as if it were whole."""
-    mean = _avg_pool(input**norm_type, kernel_size, stride, ceil_mode=ceil_mode, rank=rank)
+    mean = _uneven_avg_pool(input**norm_type, kernel_size, stride, ceil_mode=ceil_mode, rank=rank)
     return (mean * math.prod(_per_axis(kernel_size, rank))) ** (1 / norm_type)
 
 
@@ -174,7 +171,7 @@ def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
         dilation=dilation,
         ceil_mode=ceil_mode,
         rank=1,
-    )[0]
+    )
 
 
 @ports("torch.nn.functional.max_pool1d", "torch.nn.functional.max_pool1d_with_indices")
@@ -183,7 +180,7 @@ def max_pool1d_with_indices(
 ) -> tuple[mx.array, mx.array]:
     if not return_indices:
         return max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode)
-    return _max_pool(
+    return _max_pool_with_indices(
         input,
         kernel_size,
         stride=stride,
@@ -204,7 +201,7 @@ def max_pool2d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
         dilation=dilation,
         ceil_mode=ceil_mode,
         rank=2,
-    )[0]
+    )
 
 
 @ports("torch.nn.functional.max_pool2d", "torch.nn.functional.max_pool2d_with_indices")
@@ -213,7 +210,7 @@ def max_pool2d_with_indices(
 ) -> tuple[mx.array, mx.array]:
     if not return_indices:
         return max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
-    return _max_pool(
+    return _max_pool_with_indices(
         input,
         kernel_size,
         stride=stride,
@@ -234,7 +231,7 @@ def max_pool3d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
         dilation=dilation,
         ceil_mode=ceil_mode,
         rank=3,
-    )[0]
+    )
 
 
 @ports("torch.nn.functional.max_pool3d", "torch.nn.functional.max_pool3d_with_indices")
@@ -243,7 +240,7 @@ def max_pool3d_with_indices(
 ) -> tuple[mx.array, mx.array]:
     if not return_indices:
         return max_pool3d(input, kernel_size, stride, padding, dilation, ceil_mode)
-    return _max_pool(
+    return _max_pool_with_indices(
         input,
         kernel_size,
         stride=stride,
@@ -263,7 +260,9 @@ def avg_pool1d(
     ceil_mode=False,
     count_include_pad=True,
 ):
-    return _avg_pool(
+    if not ceil_mode and count_include_pad:
+        return _avg_pool(input, kernel_size, stride=stride, padding=padding, rank=1)
+    return _uneven_avg_pool(
         input,
         kernel_size,
         stride=stride,
@@ -284,7 +283,9 @@ def avg_pool2d(
     count_include_pad=True,
     divisor_override=None,
 ):
-    return _avg_pool(
+    if not ceil_mode and count_include_pad and divisor_override is None:
+        return _avg_pool(input, kernel_size, stride=stride, padding=padding, rank=2)
+    return _uneven_avg_pool(
         input,
         kernel_size,
         stride=stride,
@@ -306,7 +307,9 @@ def avg_pool3d(
     count_include_pad=True,
     divisor_override=None,
 ):
-    return _avg_pool(
+    if not ceil_mode and count_include_pad and divisor_override is None:
+        return _avg_pool(input, kernel_size, stride=stride, padding=padding, rank=3)
+    return _uneven_avg_pool(
         input,
         kernel_size,
         stride=stride,
