@@ -104,15 +104,21 @@ def _convolve_transpose(
     output = _convolve(
         x,
         weight,
-        [(r - p, r + min(e - p, 0)) for r, p, e in zip(reach, padding, extra, strict=True)],
+        [(r, r) for r in reach],
         groups,
         kernel_dilation=dilation,
         input_dilation=stride,
         flip=True,
     )
-    # What no window reaches is zero; given as padding, MLX's gradient would be wrong.
-    beyond = [(0, max(e - p, 0)) for p, e in zip(padding, extra, strict=True)]
-    return mx.pad(output, [(0, 0), *beyond, (0, 0)])
+    # Padding crops the output; other ways to say so have wrong gradients in MLX.
+    if any(e > p for p, e in zip(padding, extra, strict=True)):
+        beyond = [(0, max(e - p, 0)) for p, e in zip(padding, extra, strict=True)]
+        output = mx.pad(output, [(0, 0), *beyond, (0, 0)])
+    ends = [
+        (n - 1) * s + r + 1 - p + e
+        for n, s, r, p, e in zip(x.shape[1:-1], stride, reach, padding, extra, strict=True)
+    ]
+    return output[:, *[slice(p, end) for p, end in zip(padding, ends, strict=True)]]
 
 
 def _conv_transpose(

@@ -107,11 +107,13 @@ def _adaptive_windows(length, outputs):
 def _adaptive_avg_pool(input, output_size, *, rank):
     """The mean of windows that split each of the last `rank` axes as evenly as can be."""
     for axis, outputs in zip(range(-rank, 0), _per_axis(output_size, rank), strict=True):
-        window = _adaptive_windows(input.shape[axis], outputs or input.shape[axis])
-        inside = (window >= 0).reshape(*window.shape, *[1] * (-1 - axis))
-        weight = mx.array(inside / inside.sum(1, keepdims=True), input.dtype)
-        taps = mx.take(input, mx.array(np.maximum(window, 0)), axis=axis)
-        input = mx.sum(taps * weight, axis=axis)
+        length = input.shape[axis]
+        position, window = np.arange(length)[:, None], np.arange(outputs or length)
+        start = window * length // window.size
+        end = -(-(window + 1) * length // window.size)
+        inside = (start <= position) & (position < end)
+        weight = mx.array(inside / inside.sum(0), input.dtype)
+        input = mx.moveaxis(mx.moveaxis(input, axis, -1) @ weight, -1, axis)
     return input
 
 

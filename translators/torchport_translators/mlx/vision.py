@@ -17,21 +17,19 @@ def pad(input, pad, mode="constant", value=None):
     """`pad` goes from the last axis to the first, (low, high) for each; negative widths crop."""
     widths = [(0, 0)] * (input.ndim - len(pad) // 2)
     widths += zip(pad[-2::-2], pad[::-2], strict=True)
-    if mode == "circular":
-        for axis, (low, high) in enumerate(widths):
-            if low or high:
-                length = input.shape[axis]
-                input = mx.take(input, mx.arange(-low, length + high) % length, axis=axis)
-        return input
-    grown = [(max(low, 0), max(high, 0)) for low, high in widths]
-    if mode == "constant":
-        output = mx.pad(input, grown, constant_values=0 if value is None else value)
-    else:
-        output = mx.pad(input, grown, mode="edge" if mode == "replicate" else mode)
     if any(width < 0 for width in pad):
-        axes = zip(output.shape, widths, strict=True)
-        output = output[tuple(slice(max(-low, 0), n + min(high, 0)) for n, (low, high) in axes)]
-    return output
+        axes = zip(input.shape, widths, strict=True)
+        input = input[tuple(slice(max(-low, 0), n + min(high, 0)) for n, (low, high) in axes)]
+        widths = [(max(low, 0), max(high, 0)) for low, high in widths]
+    if mode == "constant":
+        return mx.pad(input, widths, constant_values=0 if value is None else value)
+    if mode != "circular":
+        return mx.pad(input, widths, mode="edge" if mode == "replicate" else mode)
+    for axis, (low, high) in enumerate(widths):
+        if low or high:
+            cuts = [input.shape[axis] - low, 2 * input.shape[axis] + high]
+            input = mx.split(mx.concatenate([input] * 3, axis=axis), cuts, axis=axis)[1]
+    return input
 
 
 # --------------------------------------------------------------------------------- resizing
@@ -280,7 +278,7 @@ def _neighbours(position, length, mode, padding_mode, align_corners):
         ]
     return [
         (
-            mx.clip(index, 0, length - 1).astype(mx.int32),
+            mx.stop_gradient(mx.clip(index, 0, length - 1)).astype(mx.int32),
             mx.where((index >= 0) & (index < length), weight, 0),
         )
         for index, weight in taps
