@@ -17,18 +17,28 @@ def pad(input, pad, mode="constant", value=None):
     """`pad` goes from the last axis to the first, (low, high) for each; negative widths crop."""
     widths = [(0, 0)] * (input.ndim - len(pad) // 2)
     widths += zip(pad[-2::-2], pad[::-2], strict=True)
-    if any(width < 0 for width in pad):
-        axes = zip(input.shape, widths, strict=True)
-        input = input[tuple(slice(max(-low, 0), n + min(high, 0)) for n, (low, high) in axes)]
-        widths = [(max(low, 0), max(high, 0)) for low, high in widths]
+    if mode == "circular":
+        return _pad_circular(input, widths)
+    grown = [(max(low, 0), max(high, 0)) for low, high in widths]
     if mode == "constant":
-        return mx.pad(input, widths, constant_values=0 if value is None else value)
-    if mode != "circular":
-        return mx.pad(input, widths, mode="edge" if mode == "replicate" else mode)
+        output = mx.pad(input, grown, constant_values=0 if value is None else value)
+    else:
+        output = mx.pad(input, grown, mode="edge" if mode == "replicate" else mode)
+    if any(width < 0 for width in pad):
+        axes = zip(output.shape, widths, strict=True)
+        output = output[tuple(slice(max(-low, 0), n + min(high, 0)) for n, (low, high) in axes)]
+    return output
+
+
+def _pad_circular(input, widths):
+    """Repeats each axis beyond its ends, what is cropped left out."""
     for axis, (low, high) in enumerate(widths):
         if low or high:
-            cuts = [input.shape[axis] - low, 2 * input.shape[axis] + high]
-            input = mx.split(mx.concatenate([input] * 3, axis=axis), cuts, axis=axis)[1]
+            ends = [max(-low, 0), input.shape[axis] + min(high, 0)]
+            kept = mx.split(input, ends, axis=axis)[1]
+            length = kept.shape[axis]
+            cuts = [length - max(low, 0), 2 * length + max(high, 0)]
+            input = mx.split(mx.concatenate([kept] * 3, axis=axis), cuts, axis=axis)[1]
     return input
 
 
