@@ -87,7 +87,12 @@ class Framework(ABC):
 class Jax(Framework):
     name = "jax"
     array = jax.Array
-    no_axes = ("array of dimension 0", "array of shape ()", "meshgrid must be 1D")
+    no_axes = (
+        "array of dimension 0",
+        "array is 0-dimensional",
+        "array of shape ()",
+        "meshgrid must be 1D",
+    )
 
     def dtype(self, dtype: torch.dtype) -> Any:
         return eval(self.catalogue.names[str(dtype)], {"jnp": jnp})

@@ -74,7 +74,11 @@ def resolve(
 
 
 def _call(rule: Rule, bound: Bound[object], on: Framework) -> Callable[[], object]:
-    arguments = {name: _as_written(value) for name, value in bound.arguments.items()}
+    # A list of axes is written as a tuple; one of positions stays what it is.
+    arguments = {
+        name: value if name == "index" else _as_written(value)
+        for name, value in bound.arguments.items()
+    }
     positional: list[object] = []
     for values in bound.varargs.values():
         spread = values[0] if len(values) == 1 and isinstance(values[0], list | tuple) else values
@@ -265,10 +269,24 @@ REORDERED: dict[str, Callable[..., tuple[object, ...]]] = {
     "nn.functional.embedding_bag": lambda weight, ids, *rest: (ids, weight, *rest),
     "normal/number_mean": lambda std, mean: (mean, std),
 }
-# OpInfos whose op is not the API that they are named for.
-COMPOSED = {"linalg.pinv/singular", "linalg.lstsq/grad_oriented", "normal/in_place"}
+# OpInfos whose op calls the API that it is named for on what it makes of its arguments.
+COMPOSED: dict[str, Callable[..., object]] = {
+    "linalg.pinv/singular": lambda pinv, a, b: pinv(a @ b.mT),
+    "linalg.lstsq/grad_oriented": lambda lstsq, a, b, driver: lstsq(a, b, driver=driver)[:2],
+    "svd_lowrank": lambda svd, a, b, **options: svd(a @ b.mT, **options),
+    "pca_lowrank": lambda pca, a, b, **options: pca(a @ b.mT, **options),
+}
+# OpInfos named for another API than that which they call.
+RENAMED = {"_segment_reduce": "segment_reduce"}
 # APIs whose values are not promised.
-UNINITIALISED = {"empty", "empty_like", "new_empty", "empty_permuted"}
+UNINITIALISED = {
+    "empty",
+    "empty_like",
+    "empty_permuted",
+    "empty_strided",
+    "new_empty",
+    "new_empty_strided",
+}
 
 EVERYTHING = os.environ.get("TORCHPORT_OPINFO") == "all"
 # How many of torch's samples the default run takes of each dtype; complex ones only of an op that
@@ -320,10 +338,10 @@ def cases(on: Framework = JAX) -> list[Case]:
     """One case for each OpInfo and each set of rules that its names (aliases, method) lead to."""
     found: list[Case] = []
     for op in op_db:
-        if _op_id(op) in COMPOSED:
-            continue
-        names = [op.name, *(alias.name for alias in op.aliases)]
+        names = [RENAMED.get(op.name, op.name), *(alias.name for alias in op.aliases)]
         apis = [f"torch.{name}" for name in names] + [f"torch.Tensor.{name}" for name in names]
+        if op.inplace_variant and not op.method_variant and "." not in op.name:
+            apis = [f"torch.Tensor.{op.name.rstrip('_')}_"]
         seen: set[tuple[Rule, ...]] = set()
         for api in apis:
             rules = on.catalogue.find(api)
@@ -424,7 +442,11 @@ class Arguments:
         for index, value in (changed or {}).items():
             leaves[index] = value
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
-        return resolve(api, args, kwargs, self.on)
+        composed = COMPOSED.get(_op_id(self.op))
+        if composed is None:
+            return resolve(api, args, kwargs, self.on)
+        function = lambda *args, **kwargs: resolve(api, args, kwargs, self.on)[1]()  # noqa: E731
+        return self.on.catalogue.find(api)[0], lambda: composed(function, *args, **kwargs)
 
     def __str__(self) -> str:
         args, kwargs = typing.cast(tuple[tuple[object, ...], dict[str, object]], self.torch)

@@ -176,6 +176,8 @@ MORE = [
     module("LayerNorm", (5, 6), bias=False).on(x(4, 5, 6)),
     module("RMSNorm", (5, 6)).on(x(4, 5, 6)),
     module("RMSNorm", 6, eps=0.1, elementwise_affine=False).on(x(4, 5, 6)),
+    module("AdaptiveLogSoftmaxWithLoss", 8, 10, [4, 7], 2.0).on(x(5, 8), ids(5, below=10)),
+    module("AdaptiveLogSoftmaxWithLoss", 8, 10, [4], head_bias=True).on(x(8), torch.tensor(6)),
     # Recurrent layers with a batch; torch's own samples have none.
     *[
         module(name, 3, 4, num_layers=2, batch_first=first, bidirectional=both).on(x(5, 6, 3))

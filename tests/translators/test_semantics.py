@@ -228,6 +228,58 @@ def f(x: Tensor):
     y[0, 1:].zero_()
     return y
 """,
+    # In-place functions
+    "function on a name": """
+def f(x: Tensor):
+    y = x * 1
+    torch.neg_(y)
+    torch.clamp_(y, -1, 1)
+    F.elu_(y, 0.5)
+    return y
+""",
+    "function on elements and views": """
+def f(x: Tensor):
+    y = x.clone()
+    torch.neg_(y[0])
+    torch.deg2rad_(y[1:].t())
+    row = y[2]
+    torch.zero_(row)
+    return y
+""",
+    "functions of functions and methods": """
+def f(x: Tensor):
+    y = x.clone()
+    torch.rad2deg_(torch.neg_(y.mul_(3))).add_(1)
+    return y
+""",
+    "function by keyword": """
+def f(x: Tensor):
+    y = x.clone()
+    torch.neg_(input=y)
+    torch.clamp_(min=0, input=y)
+    return y
+""",
+    "function in an expression": """
+def f(x: Tensor):
+    y = x.clone()
+    z = torch.exp_(y) * 2
+    return torch.sin_(z) + y
+""",
+    "result of a function is another name": """
+def f(x: Tensor):
+    y = x.clone()
+    z = torch.cos_(y)
+    z.add_(1)
+    return y
+""",
+    "detached in place": """
+def f(x: Tensor):
+    y = x * 2
+    z = y * 3
+    z.detach_()
+    y = torch.detach_(y)
+    return x + y + z
+""",
     # out= and inplace=
     "out of a function": """
 def f(x: Tensor, z: Tensor):

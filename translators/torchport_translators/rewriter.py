@@ -24,6 +24,7 @@ from torchport_translators.emit.import_block import present
 from torchport_translators.emit.imports import Imports, names_in
 from torchport_translators.findings import Coverage, Finding
 from torchport_translators.idioms import IDIOMS
+from torchport_translators.installed import Installed
 from torchport_translators.source import kinds as k
 from torchport_translators.source.infer import PROPERTIES, Inference
 from torchport_translators.source.kinds import Confidence
@@ -168,6 +169,7 @@ class Rewriter:
         ties: output layers whose weight is an embedding's, by class.
         idioms: what the target writes where no rule is called.
         left: names that the source's text uses where it was left as it is.
+        decided: ports of expressions that a rewrite of what is around them has decided on.
     """
 
     def __init__(
@@ -178,6 +180,7 @@ class Rewriter:
         expressions: dict[str, list[ExpressionRewrite]],
         statements: dict[str, list[StatementRewrite]],
         reserved: frozenset[str] = frozenset(),
+        installed: Installed | None = None,
     ) -> None:
         self.source = source
         self.inference = inference
@@ -186,7 +189,7 @@ class Rewriter:
         self.idioms = IDIOMS[catalogue.target]
         self.imports = Imports(inference.bound | reserved, present(source))
         self.helpers = Helpers(catalogue, self.imports, inference.bound)
-        self.inliner = Inliner(catalogue, self)
+        self.inliner = Inliner(catalogue, self, installed)
         self.findings: dict[Finding, None] = {}
         self.tally = Tally()
         self.left: set[str] = set()
@@ -200,6 +203,7 @@ class Rewriter:
         self.stopping: Stopping | None = None
         self.ties: dict[Class, dict[str, str]] = {}
         self.dedented = 0
+        self.decided: dict[Node, Callable[[], Code]] = {}
         self._deferred = 0
         self._newline = "\r\n" if "\r\n" in source.text else "\n"
         self._taken: dict[Function, set[str]] = {}
@@ -386,6 +390,8 @@ class Rewriter:
     def expr(self, node: Node) -> Code:
         """The port of an expression."""
         kind = node.type
+        if node in self.decided:
+            return self.decided[node]()
         if kind in _SKIPPED:
             return Code(self.source[node])
         if kind == "identifier" and isinstance(node.kind, k.Api):
@@ -459,7 +465,7 @@ class Rewriter:
         kind = callee.kind if callee is not None else None
         if isinstance(kind, k.External):
             return not kind.path.startswith("builtins.")
-        return isinstance(kind, k.FunctionRef | k.Instance | k.Unknown)
+        return isinstance(kind, k.FunctionRef | k.Instance | k.Transformed | k.Unknown)
 
     def _least(self, parent: Node, child: Node) -> Binding:
         """How tightly what takes the child's place must bind."""
@@ -570,7 +576,7 @@ class Rewriter:
                 code = Code(self.imports.add_root(self.idioms.module))
             self.count(True)
             return code
-        return self.unported(node, f"{path} has no rule", "no-rule", path)
+        return self.unported(node, self.catalogue.no_rule(path), "no-rule", path)
 
     def _quoted(self, node: Node) -> Code:
         """An annotation in quotes: its torch names are ported inside them."""
@@ -595,6 +601,9 @@ class Rewriter:
             return self._own_call(node)
         code = self._same_layout(node, result) or result.code()
         self._keep_comments(node, code)
+        if code.text == self.source[node]:
+            # A helper of the name that torch's function was imported by: the text means another.
+            self.edits.replace(node.start, node.end, code.text)
         return code
 
     def _same_layout(self, node: Node, result: Result) -> Code | None:
@@ -652,10 +661,9 @@ class Rewriter:
             if position != flag:
                 holes.append(self.hole(child))
         named = {n: self.hole(child) for n, child in keywords.items() if n not in without}
-        if not self.catalogue.find(api) and api.endswith("_"):
-            api = api[:-1]
+        api = self.catalogue.home(api)
         if not self.catalogue.find(api):
-            return self.unported(node, f"{api} has no rule", "no-rule", api)
+            return self.unported(node, self.catalogue.no_rule(api), "no-rule", api)
         try:
             result = self.inliner.call(api, holes, named)
         except Unsupported as refused:
@@ -727,6 +735,14 @@ class Rewriter:
                         return self.inliner.call(api, [self.hole(owner)], {}).code()
                     except Unsupported as refused:
                         return self.unported(node, refused.why, "unsupported-argument", api)
+                if (
+                    name in PROPERTIES
+                    and api in self.catalogue.absent
+                    and kind.sure > Confidence.UNSURE
+                ):
+                    return self.unported(node, self.catalogue.no_rule(api), "no-rule", api)
+            case k.Instance("torch.nn.DataParallel") if name == "module":
+                return self.expr(owner)
             case k.Sequence(fields=fields) if name in fields:
                 return self._pick(owner, fields.index(name))
             case _:
@@ -744,7 +760,8 @@ class Rewriter:
 
     def _pick(self, node: Node, index: int) -> Code:
         """One item of a tuple: of the rule's own expression where a torch call makes it."""
-        result = self.inline(node) if node.type == "call" else None
+        ported = node.type == "call" and self.catalogue.find(self.called_api(node) or "")
+        result = self.inline(node) if ported else None
         if isinstance(result, Result):
             items = result.kind.items if isinstance(result.kind, k.Sequence) else None
             if items is None or -len(items) <= index < len(items):
@@ -825,7 +842,10 @@ class Rewriter:
         """Leave an expression as it was, mark its statement, and say so."""
         self.count(False)
         self.find(code, message, node, api)
-        self.current.marks.append(f"not ported: {message}")
+        # Why it is so is the finding's to tell; the comment in the code is short.
+        short = f"{api} has no rule"
+        told = short if code == "no-rule" and message.startswith(f"{short}: ") else message
+        self.current.marks.append(f"not ported: {told}")
         text = self.source[node]
         self.left.update(name.partition(".")[0] for name in names_in(text))
         return Code(text, self.binding(node))

@@ -24,6 +24,7 @@ from torchport_translators.findings import (
     Target,
     Translation,
 )
+from torchport_translators.installed import Installed
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites import expressions, statements
 from torchport_translators.source.ignored import Ignored, read_ignored
@@ -42,6 +43,7 @@ def translate(
     span: Span | None = None,
     *,
     name: str | None = None,
+    installed: Installed | None = None,
 ) -> Translation:
     """Port PyTorch source text.
 
@@ -53,6 +55,8 @@ def translate(
         span: port only this stretch, grown to whole statements; the result is a port of that
             stretch alone, with the imports and helpers that it needs.
         name: the source's file name; with it the port starts with a header.
+        installed: the target as it is installed where the port will run: a rule that needs what that
+            version lacks is refused.
 
     Raises:
         ValueError: `to` is not a target.
@@ -60,7 +64,7 @@ def translate(
     target = Target(to)
     try:
         with _collecting_later():
-            return _translate(source, target, span, name)
+            return _translate(source, target, span, name, installed)
     except RecursionError:
         line = source.count("\n") + 1
         message = f"the code is nested more than {sys.getrecursionlimit()} levels deep"
@@ -82,7 +86,9 @@ def _collecting_later() -> Generator[None]:
             gc.enable()
 
 
-def _translate(text: str, target: Target, span: Span | None, name: str | None) -> Translation:
+def _translate(
+    text: str, target: Target, span: Span | None, name: str | None, installed: Installed | None
+) -> Translation:
     source = Source(text)
     known = catalogue(target)
     if not _concerns_torch(source):
@@ -95,7 +101,7 @@ def _translate(text: str, target: Target, span: Span | None, name: str | None) -
 
     def write(reserved: frozenset[str]) -> tuple[Rewriter, list[Definition]]:
         forms = expressions(target), statements(target)
-        rewriter = Rewriter(source, inference, known, *forms, reserved)
+        rewriter = Rewriter(source, inference, known, *forms, reserved, installed)
         return rewriter, _write(rewriter, nodes)
 
     rewriter, definitions = write(frozenset())

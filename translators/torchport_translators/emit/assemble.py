@@ -36,7 +36,7 @@ def clashing(rw: Rewriter, span: Span | None = None) -> frozenset[str]:
     }
     if not bindings:
         return frozenset()
-    uses = Uses(source, edits, start, end, bindings, frozenset(taken))
+    uses = Uses(source, edits, start, end, bindings, frozenset(taken), rw.helpers.names())
     return frozenset(
         name
         for name, bound in bindings.items()
@@ -69,7 +69,7 @@ def assemble(rw: Rewriter, span: Span | None = None) -> str:
     found = import_statements(source)
     bindings = _bindings(source)
     own = frozenset(item.binds for item in needed)
-    uses = Uses(source, edits, start, end, bindings, own)
+    uses = Uses(source, edits, start, end, bindings, own, rw.helpers.names())
     inside = [node for node in found if start <= node.start < end]
     removed = drop_unused(source, rw.edits, uses, inside)
     if span is not None:

@@ -78,6 +78,7 @@ class Uses:
         edits: what is new in the stretch.
         bindings: by the name they bind.
         own: names that what is new has from imports of the port.
+        helpers: names of the port's helpers, which in new text stand for them.
     """
 
     source: Source
@@ -86,6 +87,7 @@ class Uses:
     end: int
     bindings: dict[str, list[Binding]]
     own: frozenset[str] = frozenset()
+    helpers: frozenset[str] = frozenset()
     _scopes: dict[str, set[Node]] = field(init=False)
     _torch: set[str] = field(init=False)
     _replaced: list[Edit] = field(init=False)
@@ -107,7 +109,8 @@ class Uses:
         for edit in self.edits:
             for dotted in names_in(edit.text):
                 name = dotted.partition(".")[0]
-                if name in self.bindings and not (name in self.own and name in self._torch):
+                own = name in self.own and name in self._torch
+                if name in self.bindings and not own and name not in self.helpers:
                     self._note(name, edit.start, dotted)
         pattern = "|".join(map(re.escape, sorted(self.bindings)))
         for match in re.compile(rf"(?<![\w.])({pattern})(?!\w)(?:\.\w+)*").finditer(

@@ -62,6 +62,7 @@ from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.frozen_arrays import freeze
 from torchport_translators.rewrites.registry import expression, statement
 from torchport_translators.source import kinds as k
+from torchport_translators.source.custom_gradients import is_custom
 from torchport_translators.source.scopes import Class, Function
 from torchport_translators.source.syntax import Node
 
@@ -69,6 +70,8 @@ from torchport_translators.source.syntax import Node
 @statement("class_definition")
 def class_definition(rw: Rewriter, node: Node) -> bool:
     cls = rw.inference.class_of(node)
+    if is_custom(cls):
+        return False
     superclasses = node.get("superclasses")
     if superclasses is not None:
         rw.write(superclasses)

@@ -164,6 +164,25 @@ def parameter(rw: Rewriter, node: Node) -> Code | None:
     return Code(stored.to_torch.format(code.text))
 
 
+@expression("comparison_operator", target="mlx")
+def present(rw: Rewriter, node: Node) -> Code | None:
+    """`layer.bias is not None`: a layer of MLX without a bias has no such attribute."""
+    sides = [child for child in node.children if child.field != "operators"]
+    operators = [rw.source[child] for child in node.children if child.field == "operators"]
+    if len(sides) != 2 or sides[1].type != "none" or operators[0] not in ("is", "is not"):
+        return None
+    tested = sides[0]
+    if tested.type != "attribute":
+        return None
+    name = rw.source[tested["attribute"]]
+    if stored_at(rw, tested, name) is None:
+        return None
+    word = "not in" if operators[0] == "is" else "in"
+    return Code(
+        f'"{name}" {word} {rw.expr(tested["object"]).within(Binding.BIT_OR)}', Binding.COMPARE
+    )
+
+
 @statement("expression_statement")
 def initialise(rw: Rewriter, node: Node) -> bool:
     """`nn.init.*_` of a layer's parameter, a parameter or a tensor."""

@@ -25,7 +25,7 @@ After (mlx):
 
     def build(device):
         model = nn.Sequential(nn.relu).eval()
-        n = sum(p.size for p in [p for _, p in tree_flatten(model.trainable_parameters())])
+        n = sum(p.size for _, p in tree_flatten(model.trainable_parameters()))
         model.train(False)
         return model
 Why:
@@ -153,11 +153,39 @@ def _iterated(rw: Rewriter, node: Node, name: str) -> Code:
     owner = rw.expr(node["function"]["object"]).within(Binding.ATOM)
     if name == "modules":
         return Code(f"{owner}.modules()")
+    item = "m" if name == "children" else "p"
+    return Code(f"[{item} for _, {item} in {_named(rw, node, name)}]")
+
+
+def _named(rw: Rewriter, node: Node, name: str) -> str:
+    """MLX's pairs of a name and a child or parameter."""
+    owner = rw.expr(node["function"]["object"]).within(Binding.ATOM)
     flatten = rw.imports.add("mlx.utils", "tree_flatten", "tree_flatten")
     if name == "children":
         is_leaf = f"is_leaf={rw.imports.add_root('nn.Module')}.is_module"
-        return Code(f"[m for _, m in {flatten}({owner}.children(), {is_leaf})]")
-    return Code(f"[p for _, p in {flatten}({owner}.trainable_parameters())]")
+        return f"{flatten}({owner}.children(), {is_leaf})"
+    return f"{flatten}({owner}.trainable_parameters())"
+
+
+@expression("for_in_clause", target="mlx")
+def comprehended(rw: Rewriter, node: Node) -> Code | None:
+    """`for p in model.parameters()` inside a comprehension."""
+    name = _method(rw, node["right"])
+    if name not in ("children", "parameters") or node["left"].type != "identifier":
+        return None
+    return Code(f"for _, {rw.source[node['left']]} in {_named(rw, node['right'], name)}")
+
+
+@statement("for_statement", target="mlx")
+def loop_over_named(rw: Rewriter, node: Node) -> bool:
+    """`for p in model.parameters():`"""
+    name = _method(rw, node["right"])
+    if name not in ("children", "parameters") or node["left"].type != "identifier":
+        return False
+    rw.edits.insert(node["left"].start, "_, ")
+    rw.edits.replace(node["right"].start, node["right"].end, _named(rw, node["right"], name))
+    rw.block(node["body"])
+    return True
 
 
 @statement("for_statement", target="jax")

@@ -60,6 +60,7 @@ from __future__ import annotations
 from torchport_translators.catalogue.code import Binding
 from torchport_translators.rewriter import Rewriter, Stopping
 from torchport_translators.rewrites.registry import statement
+from torchport_translators.rewrites.settings import is_setting, tell
 from torchport_translators.source import kinds as k
 from torchport_translators.source.sharing import is_label, sharing
 from torchport_translators.source.syntax import Node
@@ -91,8 +92,8 @@ def _stops(rw: Rewriter, node: Node) -> bool | None:
 
 
 def _is_plain(rw: Rewriter, node: Node) -> bool:
-    """A context that measures, and changes nothing."""
-    return node.type == "call" and rw.called_api(node) in _PLAIN
+    """A context that measures or sets how torch runs, and changes nothing."""
+    return node.type == "call" and (rw.called_api(node) in _PLAIN or is_setting(rw, node))
 
 
 def _context(rw: Rewriter, node: Node) -> Node | None:
@@ -110,7 +111,11 @@ def with_no_grad(rw: Rewriter, node: Node) -> bool:
     context = _context(rw, node)
     if context is None:
         return False
-    rw.count(True)
+    api = rw.called_api(context)
+    if api is not None and is_setting(rw, context):
+        tell(rw, context, api)
+    else:
+        rw.count(True)
     stops = _stops(rw, context)
     body = node["body"]
     _dedent(rw, node, body)

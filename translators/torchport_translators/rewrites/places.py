@@ -9,9 +9,9 @@ from torchport_translators.source.sharing import (
     REARRANGING,
     RESHAPING,
     integer,
-    is_in_place,
     is_invertible,
     method,
+    overwritten,
     sharing,
 )
 from torchport_translators.source.syntax import Node
@@ -24,12 +24,14 @@ def place_of(rw: Rewriter, node: Node) -> Node | None:
     """
     match node.type:
         case "call":
+            changed = overwritten(rw.source, node)
+            if changed is not None:
+                return place_of(rw, changed)
             name = method(node)
             if name is None or not k.is_tensor(node["function"]["object"].kind):
                 return None
-            inner = place_of(rw, node["function"]["object"])
-            if inner is None or is_in_place(name):
-                return inner
+            if place_of(rw, node["function"]["object"]) is None:
+                return None
             return node if is_invertible(rw.source, name, _arguments(node)) else None
         case "identifier":
             return node

@@ -133,6 +133,23 @@ class Method:
 
 
 @dataclass(frozen=True, slots=True)
+class Transformed:
+    """A function that a torch transform makes of another: `torch.func.grad(f)`.
+
+    Attributes:
+        path: the transform.
+        function: what it transforms.
+        argnums: of which arguments it takes derivatives: an index, or several.
+        has_aux: whether `function` returns more than what is differentiated.
+    """
+
+    path: str
+    function: Kind
+    argnums: int | tuple[int, ...] = 0
+    has_aux: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Super:
     """What `super()` gives in a method of `cls`."""
 
@@ -152,6 +169,7 @@ Kind = (
     | ClassRef
     | FunctionRef
     | Method
+    | Transformed
     | Super
 )
 

@@ -14,6 +14,8 @@ _ALIASES = {
     "torch.nn.parameter": "torch.nn",
     "torch.nn.modules": "torch.nn",
     "torch.functional": "torch",
+    "torch.autograd.function": "torch.autograd",
+    "functorch": "torch.func",
 }
 
 
@@ -136,8 +138,9 @@ def canonical(path: str) -> str:
 
 
 def global_name(path: str) -> Kind:
+    path = canonical(path)
     if path == "torch" or path.startswith("torch."):
-        return k.Api(canonical(path))
+        return k.Api(path)
     return k.External(path)
 
 
@@ -167,6 +170,8 @@ def unported_result(path: str) -> Kind:
     name = path.rpartition(".")[2]
     if path == "torch.device":
         return k.Scalar("device")
+    if path == "torch.autograd.grad":
+        return k.Sequence("tuple", element=k.TENSOR)
     if name[:1].isupper():
         return k.Instance(path)
     if path.startswith(("torch.Tensor.", "torch.nn.functional.")) or path.count(".") == 1:
