@@ -155,7 +155,8 @@ class Inliner:
         rules = self.catalogue.find(api)
         if not rules:
             raise Unsupported(f"{api} has no rule")
-        rule = rules[-1]
+        # Of classes alone, those of later overloads extend the first.
+        rule = rules[0] if as_class else rules[-1]
         if absent := self._absent(rule):
             raise Unsupported(f"{api}: {absent}")
         if as_class and not all(each.is_class for each in rules):
@@ -508,6 +509,8 @@ class Inliner:
             items = items_of(args[0]) or _counted(args[0])
             if items is not None:
                 return ast.Tuple(items, ast.Load())
+        if isinstance(function, ast.Name) and len(args) == 1 and _is_new(args[0], function.id):
+            return args[0]
         rule = rule_of(function)
         if rule is not None and not rule.is_class:
             named = {k.arg: self._local(k.arg, k.value) for k in keywords if k.arg}
@@ -555,6 +558,22 @@ def _as_axes(node: ast.expr) -> ast.expr:
     if isinstance(node, Hole) and node.items is not None and node.code.text.startswith("["):
         return ast.Tuple(node.items, ast.Load())
     return node
+
+
+# What in the source makes a list or a dict, which needs no copy.
+_DISPLAYS = {
+    "list": ("list", "list_comprehension"),
+    "dict": ("dictionary", "dictionary_comprehension"),
+}
+
+
+def _is_new(node: ast.expr, made: str) -> bool:
+    """Whether `made(node)`, `list(...)` or `dict(...)`, is `node` itself."""
+    return (
+        isinstance(node, Hole)
+        and node.node is not None
+        and node.node.type in _DISPLAYS.get(made, ())
+    )
 
 
 def _counted(node: ast.expr) -> list[ast.expr] | None:
