@@ -220,8 +220,10 @@ def _initialised(rw: Rewriter, call: Node, api: str, target: Node) -> str | None
     extra: dict[str, ast.expr] = {}
     shown, back = Hole(code, k.TENSOR, variable=rw.idioms.variables), "{}"
     if stored.moved and api.rpartition(".")[2] not in _LAYOUT_FREE:
-        if any(param.name == "in_axis" for param in rw.catalogue.find(api)[0].params):
-            extra = {"in_axis": ast.Constant(-2), "out_axis": ast.Constant(-1)}
+        names = {param.name for param in rw.catalogue.find(api)[0].params}
+        axes = {name: axis for name, axis in rw.idioms.kernel_axes.items() if name in names}
+        if axes:
+            extra = {name: ast.Constant(axis) for name, axis in axes.items()}
         else:
             shown, back = Hole(Code(stored.to_torch.format(code.text)), k.TENSOR), stored.to_target
             _note_import(rw, back)
