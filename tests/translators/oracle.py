@@ -351,7 +351,7 @@ def cases(on: Framework = JAX) -> list[Case]:
     return found
 
 
-def _op_id(op: OpInfo) -> str:
+def op_id(op: OpInfo) -> str:
     return op.name + (f"/{op.variant_test_name}" if op.variant_test_name else "")
 
 
@@ -422,7 +422,7 @@ class Arguments:
         self.op, self.sample, self.on = case.op, sample, case.on
         raw = (sample.input, *sample.args)
         is_method = case.api.startswith("torch.Tensor.")
-        order = None if is_method else REORDERED.get(_op_id(case.op), REORDERED.get(case.op.name))
+        order = None if is_method else REORDERED.get(op_id(case.op), REORDERED.get(case.op.name))
         self.torch = _plain((order(*raw) if order else raw, sample.kwargs))
         self._torch_leaves, self.structure = pytree.tree_flatten(self.torch)
         self.leaves = [to_port(leaf, case.on) for leaf in self._torch_leaves]
@@ -442,7 +442,7 @@ class Arguments:
         for index, value in (changed or {}).items():
             leaves[index] = value
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
-        composed = COMPOSED.get(_op_id(self.op))
+        composed = COMPOSED.get(op_id(self.op))
         if composed is None:
             return resolve(api, args, kwargs, self.on)
         function = lambda *args, **kwargs: resolve(api, args, kwargs, self.on)[1]()  # noqa: E731
