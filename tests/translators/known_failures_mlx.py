@@ -79,6 +79,18 @@ LOSSES: dict[str, str] = {
     },
 }
 
+OPERATORS: dict[str, str] = {
+    "Tensor.__rmatmul__ int64 value": "MLX multiplies no matrices of integers; the port raises",
+    "Tensor.__rpow__ float32 gradient": _ORIGIN,
+    "Tensor.__rpow__ int64 value": "an integer to a negative power is 0 in MLX; torch knows those of 1 and -1",
+}
+
+MASKED: dict[str, str] = {
+    "masked.logsumexp int64 value": "torch truncates it to an integer; the port's result is a float",
+    "masked.prod bool value": "of one 0-d bool: a bool",
+    "masked.sum bool value": "of one 0-d bool: a bool",
+}
+
 RANDOM: dict[str, str] = {
     "rand_like complex64 value": "MLX draws no complex numbers; the port raises",
     "rand_like float32 value": "mx.random.uniform does not draw float64; the port raises",

@@ -660,11 +660,11 @@ def polar(abs, angle):
     return abs * (mx.cos(angle) + 1j * mx.sin(angle))
 
 
-@ports("torch.view_as_real", "torch.Tensor.view_as_real")
+@ports("torch.view_as_real", "torch.view_as_real_copy", "torch.Tensor.view_as_real")
 def view_as_real(input):
     return mx.stack([mx.real(input), mx.imag(input)], axis=-1)
 
 
-@ports("torch.view_as_complex")
+@ports("torch.view_as_complex", "torch.view_as_complex_copy")
 def view_as_complex(input):
     return input[..., 0] + 1j * input[..., 1]
