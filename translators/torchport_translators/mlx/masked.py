@@ -67,7 +67,7 @@ def var(input, dim=None, unbiased=None, *, correction=None, keepdim=False, dtype
     if correction is None:
         correction = 0 if unbiased is False else 1
     centred = input - mean(input, dim, keepdim=True, dtype=dtype, mask=mask)
-    squares = sum(mx.square(centred), dim, keepdim=True, dtype=dtype, mask=mask)
+    squares = sum(centred * mx.conj(centred), dim, keepdim=True, dtype=dtype, mask=mask)
     count = mx.maximum(_count(input, dim, mask) - correction, 0)
     return _reduced(squares / count, dim, keepdim)
 
@@ -128,7 +128,10 @@ def norm(input, ord=2.0, dim=None, *, keepdim=False, dtype=None, mask=None):
         return mx.sum(size != 0, axis=_axes(dim), keepdims=keepdim).astype(size.dtype)
     if ord == 1:
         return mx.sum(size, axis=_axes(dim), keepdims=keepdim)
-    return mx.sum(size**ord, axis=_axes(dim), keepdims=keepdim) ** (1 / ord)
+    total = mx.sum(size**ord, axis=_axes(dim), keepdims=keepdim)
+    # The root has no gradient at 0, where torch's is 0.
+    empty = (total == 0) & (ord > 0)
+    return mx.where(empty, 0, mx.where(empty, 1, total) ** (1 / ord))
 
 
 def _damped(input, mask, dtype):
