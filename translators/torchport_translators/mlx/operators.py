@@ -178,14 +178,6 @@ def ge(input, other):
     return input >= other
 
 
-@ports("torch.Tensor.__getitem__")
-def getitem(input, index):
-    """Elements by position; a list of positions, which MLX does not take, becomes an array."""
-    if isinstance(index, list):
-        return input[mx.array(index)]
-    return input[index]
-
-
 @ports("torch.Tensor.__len__")
 def length(input) -> int:
     return len(input)
