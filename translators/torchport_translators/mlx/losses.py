@@ -232,11 +232,13 @@ def multilabel_soft_margin_loss(input, target, weight=None, *, reduction="mean")
 @ports("torch.nn.functional.multi_margin_loss")
 def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, *, reduction="mean"):
     """How far each other class comes within the margin of the target's; the batch is optional."""
-    index = target.reshape(*input.shape[:-1], 1)
-    excess = nn.relu(margin - mx.take_along_axis(input, index, axis=-1) + input) ** p
+    index, rows = mx.expand_dims(target, -1), input.reshape(*target.shape, -1)
+    excess = nn.relu(margin - mx.take_along_axis(rows, index, axis=-1) + rows)
+    if p != 1:
+        excess = excess**p
     if weight is not None:
         excess = weight[index] * excess
-    others = mx.arange(input.shape[-1]) != index
+    others = mx.arange(rows.shape[-1]) != index
     return _reduce(mx.mean(mx.where(others, excess, 0), axis=-1), reduction)
 
 
