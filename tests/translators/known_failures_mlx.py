@@ -50,7 +50,6 @@ ACTIVATIONS: dict[str, str] = {
     "nn.functional.celu float32 gradient": "MLX takes the slope as expm1(x) + 1, to 1e-8 absolute",
     "nn.functional.elu float32 gradient": "MLX takes the slope as expm1(x) + 1, to 1e-8 absolute",
     "nn.functional.hardtanh int64 value": "integers become floats",
-    "nn.functional.prelu float32 value": "of a 0-d tensor: the result has the shape of the weight, (1,)",
     "nn.functional.relu6 int64 value": "integers become floats",
     "nn.functional.selu float32 gradient": "MLX takes the slope as expm1(x) + 1, to 1e-8 absolute",
     "nn.functional.sigmoid complex64 value": _NO_COMPLEX,
@@ -67,9 +66,6 @@ ACTIVATIONS: dict[str, str] = {
 LOSSES: dict[str, str] = {
     "nn.functional.l1_loss complex64 value": "of float64 and complex64: float32, and torch says float64",
     "nn.functional.pairwise_distance complex64 value": "float64 and complex64 become complex64",
-    "nn.functional.multilabel_margin_loss float32 value": (
-        "a 0-d input has no class axis; the port raises"
-    ),
     "nn.functional.normalize float32 gradient": "of a number by itself: rounding where torch has 0",
     **{
         f"nn.functional.triplet_margin_with_distance_loss {dtype} value": (

@@ -245,6 +245,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, *, reduction=
 @ports("torch.nn.functional.multilabel_margin_loss")
 def multilabel_margin_loss(input, target, *, reduction="mean"):
     """The targets of a row are the class indices before its first -1."""
+    input, target = mx.atleast_1d(input), mx.atleast_1d(target)
     classes = mx.arange(input.shape[-1])
     listed = mx.cumprod(target >= 0, axis=-1) == 1
     is_target = mx.any((target[..., None] == classes) & listed[..., None], axis=-2)
