@@ -89,7 +89,12 @@ class Framework(ABC):
 class Jax(Framework):
     name = "jax"
     array = jax.Array
-    no_axes = ("array of dimension 0", "array of shape ()", "meshgrid must be 1D")
+    no_axes = (
+        "array of dimension 0",
+        "array is 0-dimensional",
+        "array of shape ()",
+        "meshgrid must be 1D",
+    )
 
     def dtype(self, dtype: torch.dtype) -> Any:
         return eval(self.catalogue.names[str(dtype)], {"jnp": jnp})
@@ -132,7 +137,12 @@ class Mlx(Framework):
     array = mx.array
     # Counts are int32 by default, positions uint32.
     stands_for = MappingProxyType({"int64": ("int32", "uint32")})
-    no_axes = ("array with 0 dimensions", "array with ndim 0", "0 dimensional array")
+    no_axes = (
+        "tuple index out of range",
+        "array with 0 dimensions",
+        "array with ndim 0",
+        "0 dimensional array",
+    )
 
     def dtype(self, dtype: torch.dtype) -> Any:
         return eval(self.catalogue.names[str(dtype)], {"mx": mx})
@@ -168,7 +178,14 @@ class Mlx(Framework):
         seeds = [
             seed.astype(output.dtype) for seed, output in zip(cotangents, outputs, strict=True)
         ]
-        gradients = mx.vjp(lambda *values: list(run(list(values))), list(values), seeds)[1]
+
+        def distinct(*values: Any) -> list[Any]:
+            # Of an array that is given twice mx.vjp counts one.
+            results = list(run(list(values)))
+            twice = [any(other is r for other in results[:at]) for at, r in enumerate(results)]
+            return [r + 0 if again else r for r, again in zip(results, twice, strict=True)]
+
+        gradients = mx.vjp(distinct, list(values), seeds)[1]
         mx.eval(gradients)
         return gradients
 

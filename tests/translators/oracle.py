@@ -74,7 +74,11 @@ def resolve(
 
 
 def _call(rule: Rule, bound: Bound[object], on: Framework) -> Callable[[], object]:
-    arguments = {name: _as_written(value) for name, value in bound.arguments.items()}
+    # A list of axes is written as a tuple; one of positions stays what it is.
+    arguments = {
+        name: value if name == "index" else _as_written(value)
+        for name, value in bound.arguments.items()
+    }
     positional: list[object] = []
     for values in bound.varargs.values():
         spread = values[0] if len(values) == 1 and isinstance(values[0], list | tuple) else values
@@ -265,10 +269,24 @@ REORDERED: dict[str, Callable[..., tuple[object, ...]]] = {
     "nn.functional.embedding_bag": lambda weight, ids, *rest: (ids, weight, *rest),
     "normal/number_mean": lambda std, mean: (mean, std),
 }
-# OpInfos whose op is not the API that they are named for.
-COMPOSED = {"linalg.pinv/singular", "linalg.lstsq/grad_oriented", "normal/in_place"}
+# OpInfos whose op calls the API that it is named for on what it makes of its arguments.
+COMPOSED: dict[str, Callable[..., object]] = {
+    "linalg.pinv/singular": lambda pinv, a, b: pinv(a @ b.mT),
+    "linalg.lstsq/grad_oriented": lambda lstsq, a, b, driver: lstsq(a, b, driver=driver)[:2],
+    "svd_lowrank": lambda svd, a, b, **options: svd(a @ b.mT, **options),
+    "pca_lowrank": lambda pca, a, b, **options: pca(a @ b.mT, **options),
+}
+# OpInfos named for another API than that which they call.
+RENAMED = {"_segment_reduce": "segment_reduce"}
 # APIs whose values are not promised.
-UNINITIALISED = {"empty", "empty_like", "new_empty", "empty_permuted"}
+UNINITIALISED = {
+    "empty",
+    "empty_like",
+    "empty_permuted",
+    "empty_strided",
+    "new_empty",
+    "new_empty_strided",
+}
 
 EVERYTHING = os.environ.get("TORCHPORT_OPINFO") == "all"
 # How many of torch's samples the default run takes of each dtype; complex ones only of an op that
@@ -320,10 +338,10 @@ def cases(on: Framework = JAX) -> list[Case]:
     """One case for each OpInfo and each set of rules that its names (aliases, method) lead to."""
     found: list[Case] = []
     for op in op_db:
-        if _op_id(op) in COMPOSED:
-            continue
-        names = [op.name, *(alias.name for alias in op.aliases)]
+        names = [RENAMED.get(op.name, op.name), *(alias.name for alias in op.aliases)]
         apis = [f"torch.{name}" for name in names] + [f"torch.Tensor.{name}" for name in names]
+        if op.inplace_variant and not op.method_variant and "." not in op.name:
+            apis = [f"torch.Tensor.{op.name.rstrip('_')}_"]
         seen: set[tuple[Rule, ...]] = set()
         for api in apis:
             rules = on.catalogue.find(api)
@@ -333,7 +351,7 @@ def cases(on: Framework = JAX) -> list[Case]:
     return found
 
 
-def _op_id(op: OpInfo) -> str:
+def op_id(op: OpInfo) -> str:
     return op.name + (f"/{op.variant_test_name}" if op.variant_test_name else "")
 
 
@@ -404,7 +422,7 @@ class Arguments:
         self.op, self.sample, self.on = case.op, sample, case.on
         raw = (sample.input, *sample.args)
         is_method = case.api.startswith("torch.Tensor.")
-        order = None if is_method else REORDERED.get(_op_id(case.op), REORDERED.get(case.op.name))
+        order = None if is_method else REORDERED.get(op_id(case.op), REORDERED.get(case.op.name))
         self.torch = _plain((order(*raw) if order else raw, sample.kwargs))
         self._torch_leaves, self.structure = pytree.tree_flatten(self.torch)
         self.leaves = [to_port(leaf, case.on) for leaf in self._torch_leaves]
@@ -424,7 +442,11 @@ class Arguments:
         for index, value in (changed or {}).items():
             leaves[index] = value
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
-        return resolve(api, args, kwargs, self.on)
+        composed = COMPOSED.get(op_id(self.op))
+        if composed is None:
+            return resolve(api, args, kwargs, self.on)
+        function = lambda *args, **kwargs: resolve(api, args, kwargs, self.on)[1]()  # noqa: E731
+        return self.on.catalogue.find(api)[0], lambda: composed(function, *args, **kwargs)
 
     def __str__(self) -> str:
         args, kwargs = typing.cast(tuple[tuple[object, ...], dict[str, object]], self.torch)
@@ -442,29 +464,38 @@ def _show(value: object) -> str:
     return repr(value)
 
 
-def _run_sample(
-    case: Case, dtype: torch.dtype, sample: SampleInput, outcome: Outcome, *, jitted: bool
-) -> None:
+def run_in_torch(
+    case: Case, sample: SampleInput
+) -> tuple[Arguments, object, Arguments, object] | None:
+    """A sample's arguments and result, and both in float64; None where torch does not take it."""
     try:
         given = Arguments(case, sample)
         expected = given.run_torch()
     except Exception:
-        return  # torch itself takes no such sample in this version
+        return None
     wide = Arguments(case, sample.transform(_double))
     torch.set_default_dtype(torch.float64)
     try:
-        reference = wide.run_torch()
+        return given, expected, wide, wide.run_torch()
     except Exception:
-        wide, reference = given, expected
+        return given, expected, given, expected
     finally:
         torch.set_default_dtype(torch.float32)
 
+
+def _run_sample(
+    case: Case, dtype: torch.dtype, sample: SampleInput, outcome: Outcome, *, jitted: bool
+) -> None:
+    ran = run_in_torch(case, sample)
+    if ran is None:
+        return
+    given, expected, wide, reference = ran
     try:
         rule, call = given.resolve(case.api)
     except Rejected as error:
         outcome.reject(str(error))
         return
-    random = _is_random(case.api) or case.op.name in UNINITIALISED
+    random = is_random(case.api) or case.op.name in UNINITIALISED
     name = str(dtype).removeprefix("torch.")
 
     def agrees(what: str, action: Callable[[], str | None]) -> bool:
@@ -506,7 +537,7 @@ def _run_sample(
     outcome.equal += fine
 
 
-def _is_random(api: str) -> bool:
+def is_random(api: str) -> bool:
     """Whether an API draws: its rule for JAX takes `rngs`, where others have random state of their own."""
     return any(rule.random for rule in JAX.catalogue.find(api))
 

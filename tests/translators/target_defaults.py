@@ -93,7 +93,8 @@ def _declared(
         return []
     text, _, defaults = overloads[0]
     for index, default in enumerate(defaults or ()):
-        text = text.replace(f"\\{index}", repr(default) if _is_literal(default) else "...")
+        literal = _is_literal(default) or isinstance(default, list | tuple)
+        text = text.replace(f"\\{index}", repr(default) if literal else "no_literal")
     tree = ast.parse(f"{text}: ...").body[0]
     assert isinstance(tree, ast.FunctionDef)
     spec = tree.args
@@ -105,9 +106,10 @@ def _declared(
     rows: list[list[object]] = []
     for arg, default in pairs:
         try:
-            rows.append([arg.arg] if default is None else [arg.arg, ast.literal_eval(default)])
+            value = ast.literal_eval(default) if default is not None else ...
         except ValueError:
-            rows.append([arg.arg])
+            value = ...
+        rows.append([arg.arg] if value is ... else [arg.arg, value])
     return rows
 
 

@@ -43,6 +43,8 @@ DISTRIBUTIONS = {
     "exponential_": ("torch.Tensor.exponential_", (ZEROS, 2.0), 0.5, 0.5, 0, 20),
     "log_normal_": ("torch.Tensor.log_normal_", (ZEROS, 0.0, 0.25), 1.0317, 0.2621, 0, 9),
     "geometric_": ("torch.Tensor.geometric_", (ZEROS, 0.5), 2, 2**0.5, 1, 40),
+    "poisson": ("torch.poisson", (3 * ONES,), 3, 3**0.5, 0, 40),
+    "binomial": ("torch.binomial", (8 * ONES, 0.25 * ONES), 2, 1.5**0.5, 0, 8),
     "random_": ("torch.Tensor.random_", (ZEROS, 3, 8), 5, 2**0.5, 3, 7),
     "dropout": ("torch.nn.functional.dropout", (ONES, 0.2), 1, 0.5, 0, 1.25),
     "dropout1d": ("torch.nn.functional.dropout1d", (CHANNELS[..., 0], 0.2), 1, 0.5, 0, 1.25),

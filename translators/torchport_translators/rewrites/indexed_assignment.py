@@ -1,4 +1,4 @@
-"""Assignment to an element: a new array with the element set.
+"""Assignment to an element: in JAX a new array with the element set.
 
 Before:
     import torch
@@ -21,10 +21,22 @@ After (jax):
         y = y.at[0].set(y[1])
         y = y.at[1].set(y[0])
         return y
+After (mlx):
+    import mlx.core as mx
+
+    def mask(x: mx.array, i: mx.array):
+        y = x * 1
+        y[:, 0] = 0
+        y[i, 1:] += 2
+        y[0, 1] = 3
+        y[0] = y[1]
+        y[1] = y[0]
+        return y
 Why:
     A `jax.Array` does not change; `x.at[i].set(v)` is a copy with the element set, and under `jit`
     no copy is made. An index that may name one element twice is not added to in the port with
-    `.at[i].add`, which would add twice where torch adds once.
+    `.at[i].add`, which would add twice where torch adds once. An `mx.array` is assigned to as a tensor
+    is, though what was made of it, a view in torch, does not change with it.
 When not:
     The element belongs to a list, a dict or a module's variable: those do change.
 """
@@ -34,6 +46,7 @@ from __future__ import annotations
 from torchport_translators.catalogue.code import OPERATORS, Binding, Code
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.in_place import stored, write_statements
+from torchport_translators.rewrites.mask_index import is_mask
 from torchport_translators.rewrites.places import element, place_of, repeats, store
 from torchport_translators.rewrites.registry import statement
 from torchport_translators.rewrites.shared_memory import settle, tell_others
@@ -105,7 +118,7 @@ def _put(rw: Rewriter, target: Node, value: Code, kind: k.Kind | None, node: Nod
         tell_others(rw, subject, node)
         return [store(rw, place, value)]
     value = _cast(rw, subject, value, kind)
-    return [stored(rw, place, value, node), *settle(rw, subject, node)]
+    return [stored(rw, place, value, node, kind=kind), *settle(rw, subject, node)]
 
 
 def _cast(rw: Rewriter, subject: Node, value: Code, kind: k.Kind | None) -> Code:
@@ -210,6 +223,12 @@ def _combined(old: Code, symbol: str, value: Code) -> Code:
 
 
 def _update(rw: Rewriter, left: Node, symbol: str, value: Code, node: Node) -> str:
+    if rw.idioms.elements_change:
+        owner, index = element(rw, left)
+        plain = owner.type in ("identifier", "attribute") and not is_mask(rw, left)
+        if not plain or rw.stopping is not None:
+            return stored(rw, left, _combined(rw.value(left), symbol, value), node)
+        return f"{rw.expr(owner).text}[{index}] {symbol}= {value.within(Binding.TEST)}"
     base, index = element(rw, left)
     place = place_of(rw, base)
     if place is not None and rw.is_variable(place) and not repeats(left) and rw.stopping is None:
