@@ -160,7 +160,8 @@ def log_normal_(input, mean=1.0, std=2.0):
 @ports("torch.Tensor.geometric_")
 def geometric_(input, p):
     """By the inverse of the distribution function."""
-    return mx.maximum(1, mx.ceil(mx.log(_above_zero(input)) / math.log1p(-p)))
+    trials = mx.ceil(mx.log(1 - mx.random.uniform(shape=input.shape)) / math.log1p(-p))
+    return mx.maximum(1, trials).astype(input.dtype)
 
 
 @ports("torch.Tensor.random_")
