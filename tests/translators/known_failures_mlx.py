@@ -50,7 +50,6 @@ ACTIVATIONS: dict[str, str] = {
     "nn.functional.celu float32 gradient": "MLX takes the slope as expm1(x) + 1, to 1e-8 absolute",
     "nn.functional.elu float32 gradient": "MLX takes the slope as expm1(x) + 1, to 1e-8 absolute",
     "nn.functional.hardtanh int64 value": "integers become floats",
-    "nn.functional.prelu float32 value": "of a 0-d tensor: the result has the shape of the weight, (1,)",
     "nn.functional.relu6 int64 value": "integers become floats",
     "nn.functional.selu float32 gradient": "MLX takes the slope as expm1(x) + 1, to 1e-8 absolute",
     "nn.functional.sigmoid complex64 value": _NO_COMPLEX,
@@ -67,9 +66,6 @@ ACTIVATIONS: dict[str, str] = {
 LOSSES: dict[str, str] = {
     "nn.functional.l1_loss complex64 value": "of float64 and complex64: float32, and torch says float64",
     "nn.functional.pairwise_distance complex64 value": "float64 and complex64 become complex64",
-    "nn.functional.multilabel_margin_loss float32 value": (
-        "a 0-d input has no class axis; the port raises"
-    ),
     "nn.functional.normalize float32 gradient": "of a number by itself: rounding where torch has 0",
     **{
         f"nn.functional.triplet_margin_with_distance_loss {dtype} value": (
@@ -77,6 +73,21 @@ LOSSES: dict[str, str] = {
         )
         for dtype in ("float32", "int64", "complex64")
     },
+}
+
+OPERATORS: dict[str, str] = {
+    "Tensor.__rmatmul__ int64 value": "MLX multiplies no matrices of integers; the port raises",
+    "Tensor.__rpow__ float32 gradient": _ORIGIN,
+    "Tensor.__rpow__ int64 value": "an integer to a negative power is 0 in MLX; torch knows those of 1 and -1",
+}
+
+MASKED: dict[str, str] = {
+    "masked.log_softmax float32 value": _NO_ELEMENTS,
+    "masked.logsumexp complex64 value": "the imaginary part differs by a whole turn",
+    "masked.mean complex64 value": "of no elements: the imaginary part is not nan",
+    "masked.logsumexp int64 value": "torch truncates it to an integer; the port's result is a float",
+    "masked.prod bool value": "of one 0-d bool: a bool",
+    "masked.sum bool value": "of one 0-d bool: a bool",
 }
 
 RANDOM: dict[str, str] = {
@@ -289,6 +300,12 @@ KNOWN_FAILURES: dict[str, str] = {
 }
 
 # What module rules do not meet of the samples of `test_moduleinfo.py`; the key is a module's name.
+_NO_AXES = "an axis of a 0-d tensor, which torch takes: MLX raises"
+
 MODULE_FAILURES: dict[str, str] = {
+    "KLDivLoss value": _NO_AXES,
+    "LogSoftmax value": _NO_AXES,
+    "Softmax value": _NO_AXES,
+    "Softmin value": _NO_AXES,
     "Linear value": "called with input=, which is x= in MLX: the port raises",
 }

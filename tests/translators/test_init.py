@@ -144,7 +144,7 @@ def initialised(
     places, told = PLACES[target]
     api = f"torch.nn.init.{name}"
     taken = {param.name for param in on.catalogue.find(api)[0].params}
-    given = np.moveaxis(np.empty(shape, np.float32), (0, 1), places) if own else np.empty(shape)
+    given = np.moveaxis(np.zeros(shape, np.float32), (0, 1), places) if own else np.zeros(shape)
     axes = {axis: place for axis, place in told.items() if own and axis in taken}
     tensor = on.of_numpy(given.astype(np.float32))
     value = on.numpy(resolve(api, (tensor, *args), {**kwargs, **axes}, on)[1]())
