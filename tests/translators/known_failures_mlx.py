@@ -98,6 +98,8 @@ INDEXING: dict[str, str] = (
         "scatter bool value": "of a 0-d array, to which a number of another kind gives its dtype",
         "scatter complex64 value": "of a 0-d array, to which a number of another kind gives its dtype",
         "scatter int64 value": "of a 0-d array, to which a number of another kind gives its dtype",
+        "scatter_reduce/prod bool value": "of a 0-d array: an integer",
+        "scatter_reduce/sum bool value": "of a 0-d array: an integer",
         "take float32 gradient": "of no elements: MLX raises",
     }
     | {
