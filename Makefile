@@ -1,5 +1,6 @@
 # make demo        port examples/ to JAX, check the ports quickly against the originals, show the report
 # make test        what CI runs: lint, types, layers, tests
+# make support     docs/support/: what is supported of torch, by its own samples; runs what has changed
 # make extension   types and unit tests of the VS Code extension: needs node
 # make e2e         the extension in a real VS Code: needs node, chromium and a C++ compiler
 # All install into .venv what constraints.txt pins, once. PYTHON=... chooses the interpreter.
@@ -10,7 +11,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 PYTEST ?= -n 2 --dist loadfile
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test extension e2e
+.PHONY: demo test support extension e2e
 
 # Exit code 1 is findings: examples/functional.py has a call that no rule can port, on purpose.
 demo: .venv/.installed
@@ -23,6 +24,9 @@ test: .venv/.installed-dev
 	.venv/bin/pyright --pythonpath .venv/bin/python
 	.venv/bin/lint-imports
 	.venv/bin/pytest $(PYTEST)
+
+support: .venv/.installed-dev
+	.venv/bin/python -m tests.translators.support
 
 extension:
 	npm ci --silent --no-audit --no-fund --prefix vscode-extension

@@ -62,13 +62,13 @@ def problems(path: Path) -> Iterable[tuple[str, str]]:
         yield name, shrink(problem.read_text("utf-8"))
 
 
-def run(checker: Checker, folder: Path, name: str, source: str) -> Outcome:
+def run(checker: Checker, folder: Path, target: str, name: str, source: str) -> Outcome:
     """Port one problem and check it."""
     level = int(re.search(r"/L(\d)/", name)[1])  # type: ignore[index]
     stem = re.sub(r"\W", "_", name.rpartition("/")[2])
-    original, port = folder / f"p{stem}.py", folder / f"p{stem}_jax.py"
+    original, port = folder / f"p{stem}.py", folder / f"p{stem}_{target}.py"
     start = time.perf_counter()
-    translation = translate(source, "jax", name=original.name)
+    translation = translate(source, target, name=original.name)
     original.write_text(source, "utf-8")
     port.write_text(translation.text, "utf-8")
     left = [f.message for f in translation.findings if f.severity == "error"]
@@ -110,6 +110,7 @@ def report(outcomes: list[Outcome], total_seconds: float) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("path", type=Path, help="a checkout, or a JSON-lines file")
+    parser.add_argument("--to", choices=["jax", "mlx"], default="jax", help="framework to port to")
     parser.add_argument("--only", default="", help="regular expression on problem ids")
     parser.add_argument("--workers", type=int, default=1, help="problems at a time")
     parser.add_argument("--keep", type=Path, help="folder to keep sources and ports in")
@@ -126,7 +127,7 @@ def main() -> None:
         folder = arguments.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         outcomes: list[Outcome] = []
-        for outcome in pool.map(lambda p: run(checker, folder, *p), chosen):
+        for outcome in pool.map(lambda p: run(checker, folder, arguments.to, *p), chosen):
             outcomes.append(outcome)
             mark = "." if outcome.gradients else "g" if outcome.equal else "F"
             print(mark, end="", flush=True, file=sys.stderr)

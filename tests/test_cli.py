@@ -109,7 +109,7 @@ def test_python_m_torchport_is_the_same_command() -> None:
         (["transalte"], "No such command 'transalte'"),
         (["translate", "gone.py"], "gone.py does not exist."),
         (["translate", "gone/*.py"], "No file matches gone/*.py."),
-        (["translate", "a.py", "--to", "tensorflow"], "'tensorflow' is not 'jax'"),
+        (["translate", "a.py", "--to", "tensorflow"], "'tensorflow' is not one of 'jax', 'mlx'"),
         (["translate", "a.py", "--diff", "--stdout"], "--diff and --stdout exclude each other."),
         (["translate", "a.py", "--diff", "--json"], "--json and --diff exclude each other."),
         (["translate", "a.py", "b.py", "-o", "c.py"], "c.py is one file, and there are 2 to port"),
@@ -308,6 +308,7 @@ def test_findings_are_told_as_compilers_do_and_explained_once(run: Run) -> None:
     finding = "error: torch.distributed.all_reduce has no rule [no-rule]"
     assert f"model.py:5:12: {finding}\nmodel.py:10:12: {finding}\n" in result.stdout
     assert result.stdout.count("no-rule: No rule covers this torch call") == 1
+    assert result.stdout.count("no-rule (torch.distributed.all_reduce): One program runs") == 1
 
 
 def test_notes_alone_are_clean(run: Run) -> None:
@@ -424,7 +425,7 @@ def test_settings_are_read_from_the_nearest_pyproject(run: Run) -> None:
         ('path = "x"', "has no key path."),
         ("timeout = 0", "timeout must be greater than 0"),
         ('timeout = "soon"', "timeout = 'soon': input should be a valid number"),
-        ('target = "tensorflow"', "target = 'tensorflow': input should be 'jax'"),
+        ('target = "tensorflow"', "target = 'tensorflow': input should be 'jax' or 'mlx'"),
         ('suffix = ""', "suffix = '': it ends a file name"),
         ('suffix = "/x"', "suffix = '/x': it ends a file name"),
         ("target = ", "cannot be read"),
@@ -466,6 +467,12 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
         ("torch.float16", ["jnp.float16"]),
         ("torch.no_grad", ["rewrites/no_grad.py", "# torch", "# jax", "stop_gradient", "Why:"]),
         ("unsure", ["Annotate the parameter"]),
+        ("relu_", ["torch.relu", "jax.nn.relu"]),
+        ("torch.zero_", ["torch.Tensor.zero_", "zeros_like"]),
+        ("torch.quantize_per_tensor", ["quantized tensors", "scale"]),
+        ("mkldnn_max_pool2d", ["back-ends of torch", "F.conv2d"]),
+        ("torch.sparse.mm", ["sparse tensors", "segment_sum"]),
+        ("x.to_sparse", ["sparse tensors", "BCOO"]),
     ],
 )
 def test_explain_shows_what_is_known(run: Run, name: str, shows: list[str]) -> None:

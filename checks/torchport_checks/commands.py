@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 
 _FRAMEWORKS = {"torch": ("torch", "numpy"), "jax": ("jax", "flax", "optax"), "mlx": ("mlx",)}
 _MAX_JOBS = 4
-_CORES_PER_JOB = 4
+_MEMORY_PER_JOB = 2 * 2**30
+"""Bytes: a job's processes have a framework each, and what small pairs make of it."""
 
 Progress = Callable[[str, "DefinitionVerdict | None"], None]
 
@@ -277,7 +278,12 @@ def _check_all(
 
 
 def _default_jobs() -> int:
-    return max(1, min(_MAX_JOBS, (os.cpu_count() or 1) // _CORES_PER_JOB))
+    """A job for each core, for its processes take turns; fewer where memory is short."""
+    import psutil
+
+    cores = len(psutil.Process().cpu_affinity()) if sys.platform == "linux" else os.cpu_count() or 1
+    affordable = psutil.virtual_memory().available // _MEMORY_PER_JOB
+    return max(1, min(_MAX_JOBS, cores, affordable))
 
 
 @click.command(short_help="Port files, run them against the originals, report.")
@@ -305,7 +311,7 @@ def _default_jobs() -> int:
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Pairs to check at the same time. [default: by the number of cores]",
+    help="Pairs to check at the same time. [default: by cores and free memory, at most 4]",
 )
 @_depth_options
 @_limits
@@ -353,6 +359,7 @@ def port(
     verified, 2 a file or framework is missing, or wrong usage.
     """
     from torchport_checks.reports.checked import Checked
+    from torchport_translators.installed import ask
 
     printed = _printed(form, as_json, report_path)
     began = time.perf_counter()
@@ -363,6 +370,7 @@ def port(
             "Standard input cannot be checked: it needs a file. Use `translate`."
         )
     plan = Plan(configuration, target or configuration.target, out=out, force=force)
+    ask(plan.target, configuration.interpreter(plan.target))
     check_outputs(files, found, plan)
     options = _deepened(check_options(configuration, timeout, memory), quick, search, variants)
     ported = list(port_files(found.files, plan))
@@ -715,6 +723,7 @@ def doctor_text(configuration: Configuration, options: CheckOptions, folder: Pat
 def _doctor(configuration: Configuration, options: CheckOptions, folder: Path) -> dict[str, Any]:
     from torchport_checks.options import Framework
     from torchport_checks.store import VerdictStore, project_root
+    from torchport_translators.installed import ask, refused
 
     rows = [
         row
@@ -723,9 +732,15 @@ def _doctor(configuration: Configuration, options: CheckOptions, folder: Path) -
             framework, options.python(framework), framework in ("torch", configuration.target)
         )
     ]
+    target = configuration.target
+    found = ask(target, options.python(target))
     return {
         "python": platform.python_version(),
         "packages": rows,
+        "rules": {
+            "target": target,
+            "refused": refused(target, found) if found is not None else None,
+        },
         "settings": str(configuration.path) if configuration.path else None,
         "store": str(VerdictStore(project_root(folder / "x")).path),
         "exit_code": int(any(row["needed"] and row["advice"] for row in rows)),
@@ -743,11 +758,30 @@ def _doctor_text(data: dict[str, Any]) -> str:
         lines.append(
             f"  {mark}  {row['name']:<6} {version:<14} needs {row['needs']:<9} {row['interpreter']}"
         )
+    lines.append(_rules_text(data["rules"]))
     lines.append(f"settings: {data['settings'] or 'none: no pyproject.toml here or above'}")
     lines.append(f"verdicts: {data['store']}")
     rows = [row for row in data["packages"] if row["needed"] and row["advice"]]
     advice = list(dict.fromkeys(row["advice"] for row in rows))
     return "\n".join([*lines, *([""] if advice else []), *advice])
+
+
+def _rules_text(rules: dict[str, Any]) -> str:
+    """How many rules of the target do not hold for the installed version, and the first of them."""
+    if rules["refused"] is None:
+        return f"rules:    {rules['target']} does not answer, so all are taken to hold"
+    if not rules["refused"]:
+        return f"rules:    all hold for the installed {rules['target']}"
+    shown = [f"  {api}: needs {name}" for api, name in list(rules["refused"].items())[:20]]
+    more = len(rules["refused"]) - len(shown)
+    return "\n".join(
+        [
+            f"rules:    {len(rules['refused'])} do not hold for the installed {rules['target']}; "
+            "calls that need them are findings:",
+            *shown,
+            *([f"  and {more} more (--json)"] if more else []),
+        ]
+    )
 
 
 def _packages(framework: str, python: str, needed: bool) -> list[dict[str, Any]]:

@@ -282,12 +282,13 @@ async def _edited(server: Server, pair: Pair, names: Sequence[str]) -> bool:
     texts = server.texts(pair)
     if texts is None:
         return False
-    now = await server.analyst.survey(texts.port, "jax")
+    target = server.folder(pair.source).settings.target
+    now = await server.analyst.survey(texts.port, target)
     for name in names:
         verified = result.verified.get(name) if result is not None else None
         if verified is None:
             return True
-        was = (await server.analyst.survey(verified.texts.port, "jax")).of(name)
+        was = (await server.analyst.survey(verified.texts.port, target)).of(name)
         here = now.of(name)
         if was is None or here is None or was.digest != here.digest:
             return True

@@ -40,7 +40,7 @@ class Checking(_Section):
 class Settings(_Section):
     """The section `torchport` of the client's configuration."""
 
-    target: Literal["jax"] = "jax"
+    target: Literal["jax", "mlx"] = "jax"
     python: Pythons = Pythons()
     interpreter: str = ""
     check: Checking = Checking()

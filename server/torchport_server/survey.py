@@ -213,8 +213,8 @@ def explained_in_markdown(api: str, target: str) -> str:
     parts: list[str] = []
     for item in found[:2]:
         head = f"**{item.title}** → {'JAX' if target == 'jax' else 'MLX'}"
-        code = _shortened(item.code)
-        parts.append("\n\n".join(p for p in (head, f"```python\n{code}\n```", item.text) if p))
+        code = f"```python\n{_shortened(item.code)}\n```" if item.code else ""
+        parts.append("\n\n".join(p for p in (head, code, item.text) if p))
     return "\n\n---\n\n".join(parts)
 
 

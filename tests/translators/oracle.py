@@ -74,7 +74,11 @@ def resolve(
 
 
 def _call(rule: Rule, bound: Bound[object], on: Framework) -> Callable[[], object]:
-    arguments = {name: _as_written(value) for name, value in bound.arguments.items()}
+    # A list of axes is written as a tuple; one of positions stays what it is.
+    arguments = {
+        name: value if name == "index" else _as_written(value)
+        for name, value in bound.arguments.items()
+    }
     positional: list[object] = []
     for values in bound.varargs.values():
         spread = values[0] if len(values) == 1 and isinstance(values[0], list | tuple) else values
@@ -265,14 +269,15 @@ REORDERED: dict[str, Callable[..., tuple[object, ...]]] = {
     "nn.functional.embedding_bag": lambda weight, ids, *rest: (ids, weight, *rest),
     "normal/number_mean": lambda std, mean: (mean, std),
 }
-# OpInfos whose op is not the API that they are named for.
-COMPOSED = {
-    "linalg.lstsq/grad_oriented",
-    "linalg.pinv/singular",
-    "normal/in_place",
-    "pca_lowrank",
-    "svd_lowrank",
+# OpInfos whose op calls the API that it is named for on what it makes of its arguments.
+COMPOSED: dict[str, Callable[..., object]] = {
+    "linalg.pinv/singular": lambda pinv, a, b: pinv(a @ b.mT),
+    "linalg.lstsq/grad_oriented": lambda lstsq, a, b, driver: lstsq(a, b, driver=driver)[:2],
+    "svd_lowrank": lambda svd, a, b, **options: svd(a @ b.mT, **options),
+    "pca_lowrank": lambda pca, a, b, **options: pca(a @ b.mT, **options),
 }
+# OpInfos named for another API than that which they call.
+RENAMED = {"_segment_reduce": "segment_reduce"}
 # APIs whose values are not promised.
 UNINITIALISED = {
     "empty",
@@ -333,10 +338,10 @@ def cases(on: Framework = JAX) -> list[Case]:
     """One case for each OpInfo and each set of rules that its names (aliases, method) lead to."""
     found: list[Case] = []
     for op in op_db:
-        if _op_id(op) in COMPOSED:
-            continue
-        names = [op.name, *(alias.name for alias in op.aliases)]
+        names = [RENAMED.get(op.name, op.name), *(alias.name for alias in op.aliases)]
         apis = [f"torch.{name}" for name in names] + [f"torch.Tensor.{name}" for name in names]
+        if op.inplace_variant and not op.method_variant and "." not in op.name:
+            apis = [f"torch.Tensor.{op.name.rstrip('_')}_"]
         seen: set[tuple[Rule, ...]] = set()
         for api in apis:
             rules = on.catalogue.find(api)
@@ -437,7 +442,11 @@ class Arguments:
         for index, value in (changed or {}).items():
             leaves[index] = value
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
-        return resolve(api, args, kwargs, self.on)
+        composed = COMPOSED.get(_op_id(self.op))
+        if composed is None:
+            return resolve(api, args, kwargs, self.on)
+        function = lambda *args, **kwargs: resolve(api, args, kwargs, self.on)[1]()  # noqa: E731
+        return self.on.catalogue.find(api)[0], lambda: composed(function, *args, **kwargs)
 
     def __str__(self) -> str:
         args, kwargs = typing.cast(tuple[tuple[object, ...], dict[str, object]], self.torch)
@@ -477,7 +486,7 @@ def _run_sample(
     except Rejected as error:
         outcome.reject(str(error))
         return
-    random = rule.random or case.op.name in UNINITIALISED
+    random = _is_random(case.api) or case.op.name in UNINITIALISED
     name = str(dtype).removeprefix("torch.")
 
     def agrees(what: str, action: Callable[[], str | None]) -> bool:
@@ -519,10 +528,20 @@ def _run_sample(
     outcome.equal += fine
 
 
+def _is_random(api: str) -> bool:
+    """Whether an API draws: its rule for JAX takes `rngs`, where others have random state of their own."""
+    return any(rule.random for rule in JAX.catalogue.find(api))
+
+
 def _shapes(value: object, on: Framework) -> object:
-    return [
-        (str(leaf.dtype), tuple(leaf.shape)) if isinstance(leaf, on.array) else type(leaf)
+    held = {stand: name for name, stands in on.stands_for.items() for stand in stands}
+    names = [
+        on.name_of(leaf.dtype) if isinstance(leaf, on.array) else type(leaf)
         for leaf in _leaves(value)
+    ]
+    return [
+        (held.get(name, name), tuple(leaf.shape)) if isinstance(name, str) else name
+        for name, leaf in zip(names, _leaves(value), strict=True)
     ]
 
 

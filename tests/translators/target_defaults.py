@@ -106,9 +106,10 @@ def _declared(
     rows: list[list[object]] = []
     for arg, default in pairs:
         try:
-            rows.append([arg.arg] if default is None else [arg.arg, ast.literal_eval(default)])
+            value = ast.literal_eval(default) if default is not None else ...
         except ValueError:
-            rows.append([arg.arg])
+            value = ...
+        rows.append([arg.arg] if value is ... else [arg.arg, value])
     return rows
 
 

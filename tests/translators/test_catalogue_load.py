@@ -9,6 +9,8 @@ import sys
 import pytest
 
 from torchport_translators.catalogue.load import Catalogue, RuleModule, catalogue
+from torchport_translators.explain import explain
+from torchport_translators.families import family_of
 from torchport_translators.findings import Target
 from torchport_translators.source import kinds as k
 
@@ -93,6 +95,30 @@ def test_one_api_is_ported_in_one_module() -> None:
 
 def test_every_api_has_a_rule() -> None:
     assert [api for api in JAX.apis() if not JAX.find(api)] == []
+
+
+@pytest.mark.parametrize("target", Target)
+def test_a_rule_says_more_than_the_family_of_its_api(target: Target) -> None:
+    known = catalogue(target)
+    for api in (*known.apis(), *known.names):
+        if family_of(api):
+            assert {told.kind for told in explain(api, target)} <= {"rule", "name"}, api
+
+
+@pytest.mark.parametrize(
+    ("api", "home"),
+    [
+        ("torch.Tensor.add_", "torch.Tensor.add"),
+        ("torch.relu_", "torch.relu"),
+        ("torch.nn.functional.elu_", "torch.nn.functional.elu"),
+        ("torch.zero_", "torch.Tensor.zero_"),
+        ("torch.squeeze_", "torch.squeeze"),
+        ("torch.add", "torch.add"),
+        ("torch.no_such_function_", "torch.no_such_function_"),
+    ],
+)
+def test_what_an_in_place_call_computes_has_the_rule(api: str, home: str) -> None:
+    assert JAX.home(api) == home
 
 
 def test_unknown_names_have_no_rule() -> None:

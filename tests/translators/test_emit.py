@@ -235,6 +235,65 @@ def test_a_name_that_the_source_binds_is_not_taken(
     assert [item.alias for item in imports.needed] == [name]
 
 
+def test_a_name_that_what_is_left_of_torch_needs_is_not_taken() -> None:
+    source = """
+import torch
+import torch.nn as nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.odd = nn.NoSuchLayer()
+
+    def forward(self, x):
+        return self.odd(torch.sum(x))
+"""
+    assert (
+        translate(source, "mlx").text
+        == """
+import mlx.core as mx
+import mlx.nn as mlx_nn
+import torch.nn as nn
+
+
+class Net(mlx_nn.Module):
+    def __init__(self):
+        super().__init__()
+        # torchport: not ported: torch.nn.NoSuchLayer has no rule
+        self.odd = nn.NoSuchLayer()
+
+    def __call__(self, x):
+        return self.odd(mx.sum(x))
+"""
+    )
+
+
+def test_what_is_put_above_a_statement_moves_with_its_block() -> None:
+    source = """
+import torch
+
+
+def f(x):
+    with torch.no_grad():
+        y = torch.no_such(x)
+    return y
+"""
+    assert (
+        translate(source).text
+        == """
+import jax
+import torch
+
+
+def f(x):
+    # torchport: not ported: torch.no_such has no rule
+    y = jax.lax.stop_gradient(torch.no_such(x))
+    return y
+"""
+    )
+
+
 # Helpers
 
 RULES = '''

@@ -1,44 +1,45 @@
 """Every module rule, on the samples that torch tests itself with (ModuleInfo), and on some more.
 
-A sample's module is built by torch and by its rule, given the same weights by the weights transfer,
-and run in training and in evaluation: outputs, running statistics, and (under `jax.jit`) gradients of
-inputs and parameters in torch's names and layout must agree.
+A sample's module is built by torch and by its rule for each target, given the same weights by the
+weights transfer, and run in training and in evaluation: outputs, running statistics, and (in JAX under
+`jax.jit`) gradients of inputs and parameters in torch's names and layout must agree.
 
-`pytest tests/translators/test_moduleinfo.py -k Conv2d` runs one module. The default run takes a few
-samples of each; `TORCHPORT_OPINFO=all` takes all of them.
+`pytest tests/translators/test_moduleinfo.py -k "mlx and Conv2d"` runs one module. The default run takes
+a few samples of each; `TORCHPORT_OPINFO=all` takes all of them.
 """
 
 from __future__ import annotations
 
 import copy
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from flax import nnx
+import torch.utils._pytree as pytree
 from torch import nn
 from torch.testing._internal.common_modules import module_db
 
-from torchport_translators.weights.nnx import placements, transfer_weights
-
-from .frameworks import JAX
-from .known_failures import MODULE_FAILURES
+from . import known_failures, known_failures_mlx
+from .frameworks import FRAMEWORKS, Framework
+from .modules import MODULES, Modules
 from .oracle import (
     EVERYTHING,
     Rejected,
     compare_results,
     difference,
     resolve,
+    to_numpy,
     to_port,
 )
 
+MODULE_FAILURES = {
+    "jax": known_failures.MODULE_FAILURES,
+    "mlx": known_failures_mlx.MODULE_FAILURES,
+}
 # How many of torch's samples the default run takes of a module.
 SAMPLES = 4
 
@@ -71,15 +72,15 @@ class Sample:
                     buffer += torch.rand_like(buffer)
         return module
 
-    def port(self) -> object:
+    def port(self, target: Modules) -> object:
         """What the rule gives.
 
         Raises:
             Rejected: the rule does not take the arguments.
         """
-        args = [as_argument(arg) for arg in self.args]
-        kwargs = {name: as_argument(arg) for name, arg in self.kwargs.items()}
-        call = resolve(f"torch.nn.{self.name}", args, kwargs)[1]
+        args = [as_argument(arg, target) for arg in self.args]
+        kwargs = {name: as_argument(arg, target) for name, arg in self.kwargs.items()}
+        call = resolve(f"torch.nn.{self.name}", args, kwargs, target.on)[1]
         try:
             return call()
         except ValueError as refusal:
@@ -103,10 +104,7 @@ def show(value: object) -> str:
     return type(value).__name__ if isinstance(value, nn.Module) else repr(value)
 
 
-FUNCTIONS = {F.relu: nnx.relu, F.gelu: partial(nnx.gelu, approximate=False)}
-
-
-def as_argument(value: object) -> object:
+def as_argument(value: object, target: Modules) -> object:
     """An argument of a module's constructor as the port has it."""
     match value:
         case nn.TransformerEncoderLayer() | nn.TransformerDecoderLayer():
@@ -120,13 +118,13 @@ def as_argument(value: object) -> object:
                 "norm_first": value.norm_first,
                 "bias": value.linear1.bias is not None,
             }
-            return Sample(type(value).__name__, (), kwargs).port()
+            return Sample(type(value).__name__, (), kwargs).port(target)
         case nn.LayerNorm():
-            return Sample("LayerNorm", (value.normalized_shape,)).port()
-        case _ if callable(value) and value in FUNCTIONS:
-            return FUNCTIONS[value]
+            return Sample("LayerNorm", (value.normalized_shape,)).port(target)
+        case _ if callable(value) and value in target.functions:
+            return target.functions[value]
         case _:
-            return to_port(value)
+            return to_port(value, target.on)
 
 
 # ------------------------------------------------------------------------------------ samples
@@ -178,6 +176,8 @@ MORE = [
     module("LayerNorm", (5, 6), bias=False).on(x(4, 5, 6)),
     module("RMSNorm", (5, 6)).on(x(4, 5, 6)),
     module("RMSNorm", 6, eps=0.1, elementwise_affine=False).on(x(4, 5, 6)),
+    module("AdaptiveLogSoftmaxWithLoss", 8, 10, [4, 7], 2.0).on(x(5, 8), ids(5, below=10)),
+    module("AdaptiveLogSoftmaxWithLoss", 8, 10, [4], head_bias=True).on(x(8), torch.tensor(6)),
     # Recurrent layers with a batch; torch's own samples have none.
     *[
         module(name, 3, 4, num_layers=2, batch_first=first, bidirectional=both).on(x(5, 6, 3))
@@ -280,14 +280,11 @@ def torch_samples(name: str, training: bool) -> list[Sample]:
     return found
 
 
-NAMES = sorted(
-    {
-        info.name.removeprefix("nn.")
-        for info in module_db
-        if JAX.catalogue.find(f"torch.{info.name}")
-    }
-    | {sample.name for sample in MORE}
-)
+SAMPLED = {info.name.removeprefix("nn.") for info in module_db} | {sample.name for sample in MORE}
+NAMES = {
+    target: sorted(n for n in SAMPLED if framework.catalogue.find(f"torch.nn.{n}"))
+    for target, framework in FRAMEWORKS.items()
+}
 # Modules that do something else in training.
 TRAINED = {info.name.removeprefix("nn.") for info in module_db if info.train_and_eval_differ} | {
     "AlphaDropout",
@@ -314,56 +311,53 @@ def wide(value: object) -> object:
     return value
 
 
-def nearly(gradient: jax.Array, exact: torch.Tensor) -> bool:
+def nearly(gradient: np.ndarray, exact: torch.Tensor) -> bool:
     """Whether a gradient is right but for rounding: it sums over a batch, and terms may cancel."""
     if gradient.shape != exact.shape:
         return False
-    error = np.abs(np.asarray(gradient) - exact.numpy()).max(initial=0)
+    error = np.abs(gradient - exact.numpy()).max(initial=0)
     return bool(error <= 2e-5 * exact.abs().max())
 
 
 class Run:
     """A sample's module with its inputs, as flat leaves."""
 
-    def __init__(self, sample: Sample, *, training: bool) -> None:
+    def __init__(self, sample: Sample, target: Modules, *, training: bool) -> None:
+        self.target, self.on = target, target.on
         given = (sample.inputs, sample.named_inputs)
-        self.inputs, self.structure = jax.tree.flatten(given, is_leaf=lambda x: x is None)
+        self.inputs, self.structure = pytree.tree_flatten(given)
         self.module = sample.build().train(training)
         self.state = {name: value.clone() for name, value in self.module.state_dict().items()}
         self.wide_module = copy.deepcopy(self.module).double()
         self.wide_inputs = [wide(leaf) for leaf in self.inputs]
-        self.port_inputs = [to_port(leaf) for leaf in self.inputs]
+        self.port_inputs = [to_port(leaf, self.on) for leaf in self.inputs]
         self.expected = self.call(self.module, self.inputs)
         self.reference = self.call(self.wide_module, self.wide_inputs)
-        self.port = sample.port()
-        if isinstance(self.port, nnx.Module):
-            self.port.train() if training else self.port.eval()
-            transfer_weights(self.state, self.port)
-        else:
-            assert not self.state, "the rule gives a function, but torch keeps a state"
+        self.port = sample.port(target)
+        target.train(self.port, training)
+        target.place(self.state, self.port)
 
-    def call(self, called: object, leaves: list[object]) -> list[object]:
-        args, kwargs = jax.tree.unflatten(self.structure, leaves)
+    def call(self, called: object, leaves: list[object]) -> list[typing.Any]:
+        args, kwargs = pytree.tree_unflatten(leaves, self.structure)
         result = typing.cast(Callable[..., object], called)(*args, **kwargs)
-        return jax.tree.leaves(result)
+        return [leaf for leaf in pytree.tree_leaves(result) if leaf is not None]
 
     def differences(self) -> Iterator[tuple[str, str]]:
         """What differs from torch ("value", "statistics", "gradient"), and how."""
-        ran = nnx.clone(self.port) if isinstance(self.port, nnx.Module) else self.port
-        if why := compare_results(self.call(ran, self.port_inputs), self.expected, self.reference):
+        results = self.call(self.port, self.port_inputs)
+        if why := compare_results(results, self.expected, self.reference, on=self.on):
             yield "value", why
             return
-        if isinstance(ran, nnx.Module):
-            yield from self.statistics(ran)
+        if isinstance(self.port, self.target.module):
+            yield from self.statistics()
+        self.target.place(self.state, self.port)  # the call may have moved the statistics
         yield from self.gradients()
 
-    def statistics(self, ran: nnx.Module) -> Iterator[tuple[str, str]]:
+    def statistics(self) -> Iterator[tuple[str, str]]:
         theirs, exact = self.module.state_dict(), self.wide_module.state_dict()
-        for name, place in placements(ran).items():
-            if isinstance(place.variable, nnx.BatchStat):
-                mine = jnp.asarray(place.to_source(np.asarray(place.variable[...])))
-                if why := difference(mine, theirs[name], exact[name]):
-                    yield "statistics", f"{name}: {why}"
+        for name, mine in self.target.statistics(self.port).items():
+            if why := difference(mine, theirs[name], exact[name], self.on):
+                yield "statistics", f"{name}: {why}"
 
     def gradients(self) -> Iterator[tuple[str, str]]:
         """By one vector-Jacobian product of all that has a gradient in torch."""
@@ -372,16 +366,19 @@ class Run:
         if not outputs:
             return
         random = np.random.default_rng(0)
-        seeds = {i: random.standard_normal(self.expected[i].shape) for i in outputs}
+        seeds = [random.standard_normal(self.expected[i].shape) for i in outputs]
 
         def vjp_of_torch(
-            module: nn.Module, leaves: list[object], results: list[object]
+            module: nn.Module, leaves: list[object], results: list[torch.Tensor]
         ) -> dict[str, torch.Tensor]:
             wanted = {str(i): leaves[i] for i in inputs} | dict(module.named_parameters())
             found = torch.autograd.grad(
                 [results[i] for i in outputs],
                 list(wanted.values()),
-                [torch.as_tensor(seeds[i], dtype=results[i].dtype) for i in outputs],
+                [
+                    torch.as_tensor(seed, dtype=results[i].dtype)
+                    for i, seed in zip(outputs, seeds, strict=True)
+                ],
                 allow_unused=True,
                 materialize_grads=True,
             )
@@ -389,43 +386,24 @@ class Run:
 
         theirs = vjp_of_torch(self.module, self.inputs, self.expected)
         exact = vjp_of_torch(self.wide_module, self.wide_inputs, self.reference)
-        mine = {name: jnp.asarray(value) for name, value in self.vjp_of_port(inputs, seeds).items()}
-        assert mine.keys() == theirs.keys()
-        for name, gradient in mine.items():
-            why = difference(gradient, theirs[name], exact[name])
-            if why and not nearly(gradient, exact[name]):
-                yield "gradient", f"of {name}: {why}"
 
-    def vjp_of_port(
-        self, inputs: list[int], seeds: dict[int, np.ndarray]
-    ) -> dict[str, np.ndarray | jax.Array]:
-        graph, parameters, rest = nnx.split(self.port, nnx.Param, ...)
-
-        def run(parameters: nnx.State, values: list[jax.Array]) -> list[object]:
+        def run(port: object, values: Sequence[object]) -> list[object]:
             leaves = list(self.port_inputs)
             for index, value in zip(inputs, values, strict=True):
                 leaves[index] = value
-            called = nnx.merge(graph, parameters, rest, copy=True)
-            results = self.call(called, leaves)
-            return [results[i] for i in seeds]
+            results = self.call(port, leaves)
+            return [results[i] for i in outputs]
 
-        @jax.jit
-        def vjp(parameters: nnx.State, values: list[jax.Array]) -> object:
-            results, pull = jax.vjp(run, parameters, values)
-            return pull(
-                [
-                    jnp.asarray(seed, r.dtype)
-                    for seed, r in zip(seeds.values(), results, strict=True)
-                ]
-            )
-
-        of_parameters, of_inputs = vjp(parameters, [self.port_inputs[i] for i in inputs])
-        found = dict(zip(map(str, inputs), of_inputs, strict=True))
-        if isinstance(self.port, nnx.Module):
-            for name, place in placements(nnx.merge(graph, of_parameters, rest)).items():
-                if isinstance(place.variable, nnx.Param):
-                    found[name] = place.to_source(np.asarray(place.variable[...]))
-        return found
+        of_inputs, of_parameters = self.target.vjp(
+            self.port, run, [self.port_inputs[i] for i in inputs], seeds
+        )
+        named = zip(map(str, inputs), of_inputs, strict=True)
+        mine = {name: to_numpy(value, self.on) for name, value in named} | of_parameters
+        assert mine.keys() == theirs.keys()
+        for name, gradient in mine.items():
+            why = difference(gradient, theirs[name], exact[name], self.on)
+            if why and not nearly(gradient, exact[name]):
+                yield "gradient", f"of {name}: {why}"
 
 
 # ------------------------------------------------------------------------------------- tests
@@ -447,9 +425,9 @@ class Outcome:
     failures: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     complete: bool = True
 
-    def run(self, sample: Sample, *, training: bool) -> None:
+    def run(self, sample: Sample, target: Modules, *, training: bool) -> None:
         try:
-            found = list(Run(sample, training=training).differences())
+            found = list(Run(sample, target, training=training).differences())
         except Rejected as error:
             self.rejected[str(error)] = self.rejected.get(str(error), 0) + 1
             return
@@ -460,8 +438,9 @@ class Outcome:
             self.failures.setdefault(what, []).append(f"{sample}, training={training}: {why}")
 
 
-def run_module(name: str) -> Outcome:
+def run_module(name: str, on: Framework) -> Outcome:
     """Run the samples of a module."""
+    target = MODULES[on.name]
     outcome = Outcome()
     for training in (False, True) if name in TRAINED else (False,):
         samples = torch_samples(name, training)
@@ -469,22 +448,28 @@ def run_module(name: str) -> Outcome:
             outcome.complete = False
             samples = [samples[i * (len(samples) - 1) // (SAMPLES - 1)] for i in range(SAMPLES)]
         for sample in samples + [sample for sample in MORE if sample.name == name]:
-            outcome.run(sample, training=training)
+            outcome.run(sample, target, training=training)
     return outcome
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", NAMES)
-def test_module_agrees_with_torch(name: str) -> None:
-    outcome = run_module(name)
+@pytest.mark.parametrize(
+    ("target", "name"), [(target, name) for target, names in NAMES.items() for name in names]
+)
+def test_module_agrees_with_torch(target: str, name: str) -> None:
+    outcome = run_module(name, FRAMEWORKS[target])
 
-    known = {key.split(" ")[1] for key in MODULE_FAILURES if key.split(" ")[0] == name}
+    failures = MODULE_FAILURES[target]
+    known = {key.split(" ")[1] for key in failures if key.split(" ")[0] == name}
     new = {what: whys for what, whys in outcome.failures.items() if what not in known}
     assert not new, "\n".join(f"{what}: {why}" for what, whys in new.items() for why in whys)
     if outcome.complete:
-        assert not known - outcome.failures.keys(), "listed in known_failures.py, but passes"
+        assert not known - outcome.failures.keys(), "listed as a known failure, but passes"
     assert outcome.equal, f"no sample agrees: {outcome.rejected}"
 
 
-def test_known_failures_name_modules() -> None:
-    assert {key.split(" ")[0] for key in MODULE_FAILURES} <= set(NAMES)
+@pytest.mark.parametrize("target", MODULES)
+def test_known_failures_name_modules(target: str) -> None:
+    names = {key.split(" ")[0] for key in MODULE_FAILURES[target]}
+
+    assert names <= set(NAMES[target])

@@ -1,7 +1,7 @@
 """What torch does in place or through shared memory: a port computes the same, or says it does not.
 
-Each row is source text as users write it. `EQUAL` rows are run in torch and, ported, in JAX: results
-and gradients must agree, and the translation must not warn. `TOLD` rows cannot be ported exactly:
+Each row is source text as users write it. `EQUAL` rows are run in torch and, ported, in JAX and in
+MLX: results and gradients must agree, and the translation must not warn. `TOLD` rows cannot be ported exactly:
 the translation must say so with a warning or an error of the given code. A function's inputs are
 chosen by the names of its parameters (`INPUTS`).
 """
@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import inspect
 import linecache
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
+import mlx.core as mx
 import numpy as np
 import pytest
 import torch
@@ -22,6 +21,8 @@ from flax import nnx
 
 from torchport_translators.findings import Severity
 from torchport_translators.translate import translate
+
+from .frameworks import FRAMEWORKS, MLX
 
 torch.set_num_threads(1)
 _RANDOM = np.random.default_rng(0)
@@ -226,6 +227,58 @@ def f(x: Tensor):
     y = x.clone()
     y[0, 1:].zero_()
     return y
+""",
+    # In-place functions
+    "function on a name": """
+def f(x: Tensor):
+    y = x * 1
+    torch.neg_(y)
+    torch.clamp_(y, -1, 1)
+    F.elu_(y, 0.5)
+    return y
+""",
+    "function on elements and views": """
+def f(x: Tensor):
+    y = x.clone()
+    torch.neg_(y[0])
+    torch.deg2rad_(y[1:].t())
+    row = y[2]
+    torch.zero_(row)
+    return y
+""",
+    "functions of functions and methods": """
+def f(x: Tensor):
+    y = x.clone()
+    torch.rad2deg_(torch.neg_(y.mul_(3))).add_(1)
+    return y
+""",
+    "function by keyword": """
+def f(x: Tensor):
+    y = x.clone()
+    torch.neg_(input=y)
+    torch.clamp_(min=0, input=y)
+    return y
+""",
+    "function in an expression": """
+def f(x: Tensor):
+    y = x.clone()
+    z = torch.exp_(y) * 2
+    return torch.sin_(z) + y
+""",
+    "result of a function is another name": """
+def f(x: Tensor):
+    y = x.clone()
+    z = torch.cos_(y)
+    z.add_(1)
+    return y
+""",
+    "detached in place": """
+def f(x: Tensor):
+    y = x * 2
+    z = y * 3
+    z.detach_()
+    y = torch.detach_(y)
+    return x + y + z
 """,
     # out= and inplace=
     "out of a function": """
@@ -2166,6 +2219,8 @@ def leaves(value: object) -> Iterator[np.ndarray]:
         yield value.detach().numpy()
     elif isinstance(value, nnx.Variable):
         yield np.asarray(value[...])
+    elif isinstance(value, mx.array):
+        yield MLX.numpy(value)
     else:
         yield np.asarray(value)
 
@@ -2177,8 +2232,8 @@ def as_torch(value: object, *, grad: bool = False) -> Any:
     return tensor.requires_grad_() if grad and tensor.is_floating_point() else tensor
 
 
-def as_jax(value: object) -> Any:
-    return jnp.asarray(value) if isinstance(value, np.ndarray) else value
+def as_array(value: object, target: str) -> Any:
+    return FRAMEWORKS[target].of_numpy(value) if isinstance(value, np.ndarray) else value
 
 
 def is_float(value: object) -> bool:
@@ -2203,30 +2258,36 @@ def torch_gradients(function: Callable[..., Any], values: list[Any]) -> list[np.
     ]
 
 
-def jax_gradients(function: Callable[..., Any], values: list[Any]) -> list[np.ndarray]:
+def port_gradients(
+    function: Callable[..., Any], values: list[Any], target: str
+) -> list[np.ndarray]:
     places = [index for index, value in enumerate(values) if is_float(value)]
+    framework = FRAMEWORKS[target]
 
-    def total(*floats: jax.Array) -> jax.Array:
-        given = [as_jax(value) for value in values]
+    def results(floats: Sequence[Any]) -> list[Any]:
+        given = [as_array(value, target) for value in values]
         for place, value in zip(places, floats, strict=True):
-            given[place] = value
+            # What is changed in place is not what is differentiated by.
+            given[place] = value * 1
         result = function(*given)
         flat = result if isinstance(result, tuple | list) else [result]
-        arrays = [jnp.asarray(r[...] if isinstance(r, nnx.Variable) else r) for r in flat]
-        return sum(
-            jnp.sum(r * jnp.arange(1.0, r.size + 1).reshape(r.shape))
-            for r in arrays
-            if jnp.issubdtype(r.dtype, jnp.floating)
-        )
+        arrays = [r[...] if isinstance(r, nnx.Variable) else r for r in flat]
+        return [r for r in arrays if framework.name_of(r.dtype) == "float32"]
 
-    floats = [as_jax(values[place]) for place in places]
-    return [np.asarray(g) for g in jax.grad(total, argnums=tuple(range(len(floats))))(*floats)]
+    floats = [as_array(values[place], target) for place in places]
+    weights = [
+        framework.of_numpy(np.arange(1.0, r.size + 1, dtype=np.float32).reshape(r.shape))
+        for r in results(floats)
+    ]
+    gradients = framework.vjp(results, floats, weights, jit=False)
+    return [framework.numpy(gradient) for gradient in gradients]
 
 
+@pytest.mark.parametrize("target", FRAMEWORKS)
 @pytest.mark.parametrize("name", EQUAL)
-def test_port_computes_the_same(name: str) -> None:
+def test_port_computes_the_same(name: str, target: str) -> None:
     source = _HEADER + EQUAL[name]
-    result = translate(source)
+    result = translate(source, target)
     shown = f"{result.text}\n{result.findings}"
     loud = [finding for finding in result.findings if finding.severity is not Severity.INFO]
     assert not loud, shown
@@ -2234,7 +2295,7 @@ def test_port_computes_the_same(name: str) -> None:
     original, ported = run(name, source), run(f"{name} (port)", result.text)
     values = inputs_of(original)
     expected = list(leaves(original(*map(as_torch, values))))
-    actual = list(leaves(ported(*map(as_jax, values))))
+    actual = list(leaves(ported(*[as_array(value, target) for value in values])))
 
     assert len(expected) == len(actual), shown
     for one, other in zip(expected, actual, strict=True):
@@ -2244,7 +2305,7 @@ def test_port_computes_the_same(name: str) -> None:
     if name not in NO_GRADIENT:
         original, ported = run(name, source), run(f"{name} (port)", result.text)
         expected = torch_gradients(original, values)
-        actual = jax_gradients(ported, values)
+        actual = port_gradients(ported, values, target)
         for one, other in zip(expected, actual, strict=True):
             np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5, err_msg=shown)
 

@@ -14,6 +14,23 @@ X = torch.tensor([[1.5, -2.0, 0.0], [3.0, 4.0, 5.5]])
 IDS = torch.tensor([[1, 2], [3, 4]])
 ONE = torch.tensor([2.5])
 
+# Two layers of two directions, in the order of torch's flat weights.
+_RANDOM = torch.Generator().manual_seed(0)
+SEQUENCE = torch.randn(5, 5, 3, generator=_RANDOM)
+STATE = torch.randn(4, 5, 2, generator=_RANDOM)
+
+
+def flat_weights(gates: int, *, bias: bool) -> list[torch.Tensor]:
+    """Of inputs of 3 and hidden states of 2."""
+    rows = 2 * gates
+    shapes = [[(rows, width), (rows, 2), *[(rows,)] * (2 * bias)] for width in (3, 3, 4, 4)]
+    return [torch.randn(shape, generator=_RANDOM) for layer in shapes for shape in layer]
+
+
+LSTM_WEIGHTS = flat_weights(4, bias=True)
+GRU_WEIGHTS = flat_weights(3, bias=False)
+RNN_WEIGHTS = flat_weights(1, bias=True)
+
 # (API, arguments, keyword arguments)
 CALLS: list[tuple[str, tuple[object, ...], dict[str, object]]] = [
     ("torch.Tensor.size", (X,), {}),
@@ -88,6 +105,35 @@ CALLS: list[tuple[str, tuple[object, ...], dict[str, object]]] = [
     ("torch.hamming_window", (8,), {"periodic": False}),
     ("torch.blackman_window", (8,), {}),
     ("torch.bartlett_window", (8,), {}),
+    *(
+        (f"torch.Tensor.{name}", (X,), {})
+        for name in ("is_conj", "is_neg", "is_pinned", "get_device")
+    ),
+    ("torch.Tensor.to_dense", (X,), {}),
+    ("torch.is_same_size", (X, IDS), {}),
+    ("torch.is_signed", (X,), {}),
+    ("torch.Tensor.new", (X, [1.0, 2.0]), {}),
+    ("torch.Tensor.__len__", (X,), {}),
+    ("torch.Tensor.__contains__", (IDS, 1), {}),
+    ("torch.Tensor.__int__", (ONE,), {}),
+    ("torch.Tensor.__float__", (ONE,), {}),
+    ("torch.Tensor.__reversed__", (X,), {}),
+    ("torch.Tensor.__floordiv__", (X, 2.0), {}),
+    ("torch.Tensor.__getitem__", (X, (slice(1, None), None)), {}),
+    ("torch.linalg.matrix_rank", (torch.diag(torch.tensor([3.0, 0.5, 2.0])), 1.0), {}),
+    ("torch.linalg.pinv", (torch.diag(torch.tensor([3.0, 0.5, 2.0])), 0.2), {}),
+    (
+        "torch.lstm",
+        (SEQUENCE, (STATE, 0.5 * STATE), LSTM_WEIGHTS, True, 2, 0.0, False, True, False),
+        {},
+    ),
+    ("torch.gru", (SEQUENCE, STATE, GRU_WEIGHTS, False, 2, 0.0, True, True, True), {}),
+    ("torch.rnn_tanh", (SEQUENCE, STATE, RNN_WEIGHTS, True, 2, 0.5, False, True, False), {}),
+    ("torch.rnn_relu", (SEQUENCE, STATE, RNN_WEIGHTS, True, 2, 0.0, False, True, False), {}),
+    ("torch.lstm_cell", (SEQUENCE[0], (STATE[0], STATE[1]), *LSTM_WEIGHTS[:4]), {}),
+    ("torch.gru_cell", (SEQUENCE[0], STATE[0], *GRU_WEIGHTS[:2]), {}),
+    ("torch.rnn_tanh_cell", (SEQUENCE[0], STATE[0], *RNN_WEIGHTS[:4]), {}),
+    ("torch.rnn_relu_cell", (SEQUENCE[0], STATE[0], *RNN_WEIGHTS[:4]), {}),
     ("torch.norm", (torch.zeros(2, 3),), {"dim": 1}),
     ("torch.var", (X, False), {}),
     ("torch.std", (X,), {"unbiased": False}),
@@ -128,3 +174,25 @@ def test_gradient_at_a_constant_is_zero(api: str) -> None:
     gradient = jax.grad(lambda x: resolve(api, (x,), {})[1]())(jnp.zeros(3))
 
     assert gradient.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("largest", [True, False])
+def test_lobpcg_gives_the_eigenpairs_at_the_end_that_is_asked_for(largest: bool) -> None:
+    matrix = torch.diag(torch.arange(9.0)) + 0.1
+
+    values, vectors = resolve("torch.lobpcg", (to_port(matrix), 2), {"largest": largest})[1]()
+    expected, _ = torch.lobpcg(matrix, 2, largest=largest)
+
+    assert np.allclose(values, expected, atol=1e-3)
+    assert np.allclose(to_port(matrix) @ vectors, vectors * values, atol=1e-5)
+
+
+@pytest.mark.parametrize("args", [(3,), (4, 0.5, 0.6, 2.0)])
+def test_cross_map_lrn_has_torch_s_values(args: tuple[float, ...]) -> None:
+    """Its values only: torch's gradient is not that of its own result."""
+    images = torch.randn(2, 6, 3, 3, generator=torch.Generator().manual_seed(0))
+
+    got = resolve("torch.nn.CrossMapLRN2d", args, {})[1]()(to_port(images))
+
+    expected = torch.nn.CrossMapLRN2d(*args)(images)
+    assert compare_results(got, expected, expected.double()) is None

@@ -24,6 +24,7 @@ from torchport_translators.files import (
     write_port,
 )
 from torchport_translators.findings import Severity, Translation
+from torchport_translators.installed import Installed, known
 from torchport_translators.translate import translate
 
 
@@ -43,7 +44,7 @@ class Plan:
     """How files are to be ported.
 
     Attributes:
-        target: "jax".
+        target: "jax" or "mlx".
         out: a folder for the ports, or the port of the only file; None: beside the sources.
         in_place: write the port over the source.
         write: False to translate only.
@@ -56,6 +57,11 @@ class Plan:
     in_place: bool = False
     write: bool = True
     force: bool = False
+
+    @property
+    def installed(self) -> Installed | None:
+        """The target under the project's interpreter, as far as that was asked."""
+        return known(self.target, self.configuration.interpreter(self.target))
 
     def port(self, file: SourceFile) -> Path:
         """Where the port of a file lies."""
@@ -154,7 +160,7 @@ def _port_file(file: SourceFile, plan: Plan) -> Ported:
     source = read_source(file.path)
     port = plan.port(file) if plan.write or file.path != STDIN else None
     name = relative_name(file.path, port) if port else None
-    translation = translate(source.text, plan.target, name=name)
+    translation = translate(source.text, plan.target, name=name, installed=plan.installed)
     notes = (f"{file.path} {source.note}.",) if source.note else ()
     if not translation.coverage.total:
         empty = "it is empty" if not source.text.strip() else "it does not use torch"

@@ -21,7 +21,7 @@ from torchport_translators.files import EDITED, STDIN, FileProblem, Found, find_
 from torchport_translators.findings import CODES, Finding, Severity
 
 SCHEMA = 1
-TARGETS = ("jax",)
+TARGETS = ("jax", "mlx")
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 
 
@@ -125,12 +125,15 @@ def show_ported(result: Ported, err: bool = False) -> None:
 
 
 def show_help_for(results: Sequence[Ported], err: bool = False) -> None:
-    """What the codes of all findings mean, once each."""
-    codes = {f.code: None for r in results if r.translation for f in r.translation.findings}
-    if codes:
+    """What the codes of all findings mean, and families of APIs that have no rule, once each."""
+    texts: dict[str, str] = {}
+    for finding in (f for r in results if r.translation for f in r.translation.findings):
+        texts.setdefault(CODES[finding.code][1], finding.code)
+        texts.setdefault(finding.help, f"{finding.code} ({finding.api})")
+    if texts:
         click.echo(err=err)
-    for code in codes:
-        click.echo(f"{click.style(code, bold=True)}: {CODES[code][1]}", err=err)
+    for text, head in texts.items():
+        click.echo(f"{click.style(head, bold=True)}: {text}", err=err)
 
 
 def check_outputs(paths: Sequence[str], found: Found, plan: Plan) -> None:

@@ -17,6 +17,9 @@ from typing import Any, ClassVar, Literal, cast
 TABLE = "tool.torchport"
 
 
+_FRAMEWORKS = ("torch", "jax", "mlx")
+
+
 class ConfigurationError(Exception):
     """A pyproject.toml cannot be used; the message names the file, the key, and what to write."""
 
@@ -52,7 +55,7 @@ class Configuration:
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
 
-    target: Literal["jax"] = "jax"
+    target: Literal["jax", "mlx"] = "jax"
     suffix: str = "_{target}"
     exclude: tuple[str, ...] = ()
     python: Frameworks = field(default_factory=Frameworks)
@@ -61,6 +64,11 @@ class Configuration:
     memory: int = 8192
     containment: Literal["auto", "off"] = "auto"
     path: Path | None = None
+
+    def interpreter(self, framework: str) -> str | None:
+        """The interpreter that has a framework; None for the one that runs torchport."""
+        named: dict[str, str | None] = {name: getattr(self.python, name) for name in _FRAMEWORKS}
+        return named[framework]
 
     def excluded(self, path: Path) -> bool:
         """Whether `exclude` names a file or folder, or a folder above it."""

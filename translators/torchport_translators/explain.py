@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchport_translators.catalogue.load import Catalogue, Rule, catalogue
+from torchport_translators.families import family_of
 from torchport_translators.findings import CODES
 
 _REWRITES = Path(__file__).parent / "rewrites"
@@ -34,9 +35,9 @@ class Explanation:
     """What there is to say of one rule, name, rewrite or code.
 
     Attributes:
-        kind: "rule", "name", "rewrite" or "code".
+        kind: "rule", "name", "rewrite", "code", or "no rule".
         title: the APIs or the code.
-        place: the file of the catalogue, or the severity of a code.
+        place: the file of the catalogue, the severity of a code, or the family of APIs without a rule.
         signature: of a rule, as a call takes its arguments.
         text: for the reader.
         code: the rule's text in the target, what a name becomes, or a rewrite's example.
@@ -70,10 +71,20 @@ def explain(name: str, target: str = "jax") -> list[Explanation]:
                 Explanation("name", api, f"{target}/names.py", "", "Stands for:", known.names[api])
             )
         found += _rewrites(api, target)
-    unique = list(dict.fromkeys(found))
+    unique = list(dict.fromkeys(found)) or _families(name, apis)
     if not unique:
         raise UnknownName(_unknown(name, known))
     return unique
+
+
+def _families(name: str, apis: Sequence[str]) -> list[Explanation]:
+    """Why there is no rule, where that is known."""
+    guesses = [f"torch.{name}", f"torch.Tensor.{name}"] if "." not in name else []
+    for api in (*apis, *guesses):
+        family = family_of(api)
+        if family is not None:
+            return [Explanation("no rule", api, family.name, "", family.text, "")]
+    return []
 
 
 def _resolve(name: str, known: Catalogue) -> list[str]:
@@ -88,7 +99,7 @@ def _resolve(name: str, known: Catalogue) -> list[str]:
     else:
         everything = (*known.apis(), *known.names, *_rewritten())
         choices = sorted({api for api in everything if api.rpartition(".")[2] == name})
-    plain = [api[:-1] for api in choices if api.endswith("_") and not known.find(api)]
+    plain = [known.home(api) for api in choices]
     in_place = [f"torch.Tensor.{name[:-1]}"] if name.endswith("_") and not head else []
     return [*choices, *plain, *in_place]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from torchport_translators.families import family_of
+
 
 class Target(StrEnum):
     """A framework that torchport writes."""
@@ -58,6 +60,15 @@ CODES: dict[str, tuple[Severity, str]] = {
         "Automatic differentiation is a transformation of functions in the target: `backward()` "
         "and `requires_grad` have no counterpart on a value. Use `nnx.value_and_grad`.",
     ),
+    "not-trained": (
+        Severity.WARNING,
+        "MLX's modules train what their attributes hold, but for names that begin with an underscore. "
+        "Rename the attribute in the source, and port again.",
+    ),
+    "setting": (
+        Severity.INFO,
+        "A setting of torch's runtime that changes no value: the port does without it.",
+    ),
     "too-deep": (
         Severity.ERROR,
         "Expressions are nested too deeply to read. Split the expression.",
@@ -108,7 +119,8 @@ class Finding:
     @property
     def help(self) -> str:
         """What to do about it."""
-        return CODES[self.code][1]
+        family = family_of(self.api) if self.code == "no-rule" and self.api else None
+        return family.text if family else CODES[self.code][1]
 
 
 @dataclass(frozen=True, slots=True)

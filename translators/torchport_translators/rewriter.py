@@ -21,8 +21,10 @@ from torchport_translators.catalogue.load import Catalogue, Rule, RuleModule
 from torchport_translators.emit.edits import Edits
 from torchport_translators.emit.helpers import Helpers
 from torchport_translators.emit.import_block import present
-from torchport_translators.emit.imports import Imports
+from torchport_translators.emit.imports import Imports, names_in
 from torchport_translators.findings import Coverage, Finding
+from torchport_translators.idioms import IDIOMS
+from torchport_translators.installed import Installed
 from torchport_translators.source import kinds as k
 from torchport_translators.source.infer import PROPERTIES, Inference
 from torchport_translators.source.kinds import Confidence
@@ -162,8 +164,13 @@ class Rewriter:
         findings: what its reader must know, in the order found (a dict, that holds each once).
         quoted: imported names that only annotations in quotes use.
         drawing: functions whose port draws from random state, or hands it on.
+        dedented: how many characters further to the left the block being written stands.
         stopping: inside `no_grad`, where what is computed is a constant for the gradient.
         ties: output layers whose weight is an embedding's, by class.
+        idioms: what the target writes where no rule is called.
+        left: names that the source's text uses where it was left as it is.
+        ported: where torch names stand that were ported, perhaps to the same text.
+        decided: ports of expressions that a rewrite of what is around them has decided on.
     """
 
     def __init__(
@@ -173,16 +180,21 @@ class Rewriter:
         catalogue: Catalogue,
         expressions: dict[str, list[ExpressionRewrite]],
         statements: dict[str, list[StatementRewrite]],
+        reserved: frozenset[str] = frozenset(),
+        installed: Installed | None = None,
     ) -> None:
         self.source = source
         self.inference = inference
         self.catalogue = catalogue
         self.edits = Edits()
-        self.imports = Imports(inference.bound, present(source))
+        self.idioms = IDIOMS[catalogue.target]
+        self.imports = Imports(inference.bound | reserved, present(source))
         self.helpers = Helpers(catalogue, self.imports, inference.bound)
-        self.inliner = Inliner(catalogue, self)
+        self.inliner = Inliner(catalogue, self, installed)
         self.findings: dict[Finding, None] = {}
         self.tally = Tally()
+        self.left: set[str] = set()
+        self.ported: set[int] = set()
         self.module_rngs_at: Node | None = None
         self.function: Function = inference.module
         self.current: Statement = Statement(source.root, source)
@@ -192,6 +204,8 @@ class Rewriter:
         self.drawing: set[Function] = set()
         self.stopping: Stopping | None = None
         self.ties: dict[Class, dict[str, str]] = {}
+        self.dedented = 0
+        self.decided: dict[Node, Callable[[], Code]] = {}
         self._deferred = 0
         self._newline = "\r\n" if "\r\n" in source.text else "\n"
         self._taken: dict[Function, set[str]] = {}
@@ -323,6 +337,11 @@ class Rewriter:
             return
         self.edits.replace(start, _next_line(text, stop), "")
 
+    def indent(self, node: Node) -> str:
+        """The indentation that a statement has in the port, where blocks around it may fall away."""
+        indent = self.source.indent(node)
+        return indent[: len(indent) - self.dedented]
+
     def before(self, line: str) -> None:
         """Put a line before the current statement."""
         self.current.before.append(line)
@@ -344,7 +363,7 @@ class Rewriter:
 
     def _finish(self, statement: Statement) -> None:
         if statement.after:
-            indent = self.source.indent(statement.node)
+            indent = self.indent(statement.node)
             end = self.source.line_end(statement.node.end)
             self.edits.insert(end, "".join(f"\n{indent}{line}" for line in statement.after))
         marks = list(dict.fromkeys(statement.marks))
@@ -359,7 +378,7 @@ class Rewriter:
                 (s for s in siblings if s.start >= line and self.source.starts_line(s)), None
             )
             anchor = first or anchor.parent
-        indent = self.source.indent(anchor)
+        indent = self.indent(anchor)
         newline = self._newline
         text = "".join(f"{line}{newline}{indent}" for line in lines)
         self.edits.insert(anchor.start, text)
@@ -373,6 +392,8 @@ class Rewriter:
     def expr(self, node: Node) -> Code:
         """The port of an expression."""
         kind = node.type
+        if node in self.decided:
+            return self.decided[node]()
         if kind in _SKIPPED:
             return Code(self.source[node])
         if kind == "identifier" and isinstance(node.kind, k.Api):
@@ -446,7 +467,7 @@ class Rewriter:
         kind = callee.kind if callee is not None else None
         if isinstance(kind, k.External):
             return not kind.path.startswith("builtins.")
-        return isinstance(kind, k.FunctionRef | k.Instance | k.Unknown)
+        return isinstance(kind, k.FunctionRef | k.Instance | k.Transformed | k.Unknown)
 
     def _least(self, parent: Node, child: Node) -> Binding:
         """How tightly what takes the child's place must bind."""
@@ -508,8 +529,8 @@ class Rewriter:
         # A kernel seen in torch's layout (`kernel.T`) is a value already.
         raw = code.atomic and not code.text.endswith(".T")
         # What may be None has no value to ask for.
-        jax = self.catalogue.target == "jax"
-        return raw and jax and self.is_variable(node) and not self.nullable(node)
+        held = self.idioms.variables and self.is_variable(node)
+        return raw and held and not self.nullable(node)
 
     def is_variable(self, node: Node) -> bool:
         """Whether an expression names a parameter or buffer of a module, not its value."""
@@ -546,6 +567,7 @@ class Rewriter:
         text = self.catalogue.names.get(path)
         if text is not None:
             self.count(True)
+            self.ported.add(node.start)
             return Code(self.imports.add_root(text))
         if self.catalogue.find(path):
             try:
@@ -554,10 +576,11 @@ class Rewriter:
             except Unsupported as refused:
                 if not _is_annotation(node):
                     return self.unported(node, refused.why, "unsupported-argument", path)
-                code = Code(self.imports.add_root("nnx.Module"))
+                code = Code(self.imports.add_root(self.idioms.module))
             self.count(True)
+            self.ported.add(node.start)
             return code
-        return self.unported(node, f"{path} has no rule", "no-rule", path)
+        return self.unported(node, self.catalogue.no_rule(path), "no-rule", path)
 
     def _quoted(self, node: Node) -> Code:
         """An annotation in quotes: its torch names are ported inside them."""
@@ -582,6 +605,9 @@ class Rewriter:
             return self._own_call(node)
         code = self._same_layout(node, result) or result.code()
         self._keep_comments(node, code)
+        if code.text == self.source[node]:
+            # A helper of the name that torch's function was imported by: the text means another.
+            self.edits.replace(node.start, node.end, code.text)
         return code
 
     def _same_layout(self, node: Node, result: Result) -> Code | None:
@@ -639,15 +665,15 @@ class Rewriter:
             if position != flag:
                 holes.append(self.hole(child))
         named = {n: self.hole(child) for n, child in keywords.items() if n not in without}
-        if not self.catalogue.find(api) and api.endswith("_"):
-            api = api[:-1]
+        api = self.catalogue.home(api)
         if not self.catalogue.find(api):
-            return self.unported(node, f"{api} has no rule", "no-rule", api)
+            return self.unported(node, self.catalogue.no_rule(api), "no-rule", api)
         try:
             result = self.inliner.call(api, holes, named)
         except Unsupported as refused:
             return self.unported(node, refused.why, "unsupported-argument", api)
         self.count(True)
+        self.ported.add(callee.start)
         if not result.rule.jit:
             self.find("not-under-jit", f"{api} needs values, which are not known under jit", node)
         return result
@@ -714,6 +740,14 @@ class Rewriter:
                         return self.inliner.call(api, [self.hole(owner)], {}).code()
                     except Unsupported as refused:
                         return self.unported(node, refused.why, "unsupported-argument", api)
+                if (
+                    name in PROPERTIES
+                    and api in self.catalogue.absent
+                    and kind.sure > Confidence.UNSURE
+                ):
+                    return self.unported(node, self.catalogue.no_rule(api), "no-rule", api)
+            case k.Instance("torch.nn.DataParallel") if name == "module":
+                return self.expr(owner)
             case k.Sequence(fields=fields) if name in fields:
                 return self._pick(owner, fields.index(name))
             case _:
@@ -731,7 +765,8 @@ class Rewriter:
 
     def _pick(self, node: Node, index: int) -> Code:
         """One item of a tuple: of the rule's own expression where a torch call makes it."""
-        result = self.inline(node) if node.type == "call" else None
+        ported = node.type == "call" and self.catalogue.find(self.called_api(node) or "")
+        result = self.inline(node) if ported else None
         if isinstance(result, Result):
             items = result.kind.items if isinstance(result.kind, k.Sequence) else None
             if items is None or -len(items) <= index < len(items):
@@ -754,7 +789,8 @@ class Rewriter:
                 return "rngs"
             function = function.outer
         if self.module_rngs_at is None:
-            self.module_rngs_at = self._top_statement()
+            self.left: set[str] = set()
+        self.module_rngs_at = self._top_statement()
         return "rngs"
 
     def _top_statement(self) -> Node:
@@ -811,8 +847,13 @@ class Rewriter:
         """Leave an expression as it was, mark its statement, and say so."""
         self.count(False)
         self.find(code, message, node, api)
-        self.current.marks.append(f"not ported: {message}")
-        return Code(self.source[node], self.binding(node))
+        # Why it is so is the finding's to tell; the comment in the code is short.
+        short = f"{api} has no rule"
+        told = short if code == "no-rule" and message.startswith(f"{short}: ") else message
+        self.current.marks.append(f"not ported: {told}")
+        text = self.source[node]
+        self.left.update(name.partition(".")[0] for name in names_in(text))
+        return Code(text, self.binding(node))
 
 
 def _is_tested(node: Node) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from torchport_translators.catalogue.load import catalogue
-from torchport_translators.emit.assemble import assemble, top_level
+from torchport_translators.emit.assemble import assemble, clashing, top_level
 from torchport_translators.emit.header import with_header
 from torchport_translators.emit.layout import break_long_lines
 from torchport_translators.findings import (
@@ -24,8 +24,9 @@ from torchport_translators.findings import (
     Target,
     Translation,
 )
+from torchport_translators.installed import Installed
 from torchport_translators.rewriter import Rewriter
-from torchport_translators.rewrites import EXPRESSIONS, STATEMENTS
+from torchport_translators.rewrites import expressions, statements
 from torchport_translators.source.ignored import Ignored, read_ignored
 from torchport_translators.source.infer import Inference
 from torchport_translators.source.scopes import Function
@@ -42,6 +43,7 @@ def translate(
     span: Span | None = None,
     *,
     name: str | None = None,
+    installed: Installed | None = None,
 ) -> Translation:
     """Port PyTorch source text.
 
@@ -53,6 +55,8 @@ def translate(
         span: port only this stretch, grown to whole statements; the result is a port of that
             stretch alone, with the imports and helpers that it needs.
         name: the source's file name; with it the port starts with a header.
+        installed: the target as it is installed where the port will run: a rule that needs what that
+            version lacks is refused.
 
     Raises:
         ValueError: `to` is not a target.
@@ -60,7 +64,7 @@ def translate(
     target = Target(to)
     try:
         with _collecting_later():
-            return _translate(source, target, span, name)
+            return _translate(source, target, span, name, installed)
     except RecursionError:
         line = source.count("\n") + 1
         message = f"the code is nested more than {sys.getrecursionlimit()} levels deep"
@@ -82,7 +86,9 @@ def _collecting_later() -> Generator[None]:
             gc.enable()
 
 
-def _translate(text: str, target: Target, span: Span | None, name: str | None) -> Translation:
+def _translate(
+    text: str, target: Target, span: Span | None, name: str | None, installed: Installed | None
+) -> Translation:
     source = Source(text)
     known = catalogue(target)
     if not _concerns_torch(source):
@@ -90,14 +96,22 @@ def _translate(text: str, target: Target, span: Span | None, name: str | None) -
     inference = Inference(source, known)
     chosen = grow(source, span) if span is not None else None
     nodes = chosen.nodes if chosen else source.root.children
-    rewriter = Rewriter(source, inference, known, EXPRESSIONS, STATEMENTS)
-    definitions = _write(rewriter, nodes)
+    span = chosen.span if chosen else None
     written = {f for f in inference.functions.values() if chosen is None or _within(f, nodes)}
+
+    def write(reserved: frozenset[str]) -> tuple[Rewriter, list[Definition]]:
+        forms = expressions(target), statements(target)
+        rewriter = Rewriter(source, inference, known, *forms, reserved, installed)
+        return rewriter, _write(rewriter, nodes)
+
+    rewriter, definitions = write(frozenset())
     if any(f.draws and f not in rewriter.drawing for f in written):
         # Some call of a random API draws nothing here: write again without `rngs` on its way.
         inference.spread_randomness(rewriter.drawing)
-        rewriter = Rewriter(source, inference, known, EXPRESSIONS, STATEMENTS)
-        definitions = _write(rewriter, nodes)
+        rewriter, definitions = write(frozenset())
+    if clashes := clashing(rewriter, span):
+        # What stays torch's needs the name that the target's import would take: `nn`.
+        rewriter, definitions = write(clashes)
     for error in source.errors[:_MAX_SYNTAX_FINDINGS]:
         if chosen is None or chosen.span.start <= error.start < chosen.span.end:
             shown = source[error].strip().splitlines()[:1]
@@ -106,8 +120,8 @@ def _translate(text: str, target: Target, span: Span | None, name: str | None) -
     if chosen is None and not source.errors:
         _compile(rewriter)
     ignored = read_ignored(source, CODES)
-    _tell_unknown_codes(rewriter, ignored, chosen.span if chosen else None)
-    port = assemble(rewriter, chosen.span if chosen else None)
+    _tell_unknown_codes(rewriter, ignored, span)
+    port = assemble(rewriter, span)
     starts = [] if chosen else [n.start for n in source.root.children if source.starts_line(n)]
     places = rewriter.edits.places(text, starts)
     port = break_long_lines(port, text, rewriter.helpers.texts(), places)
@@ -121,7 +135,7 @@ def _translate(text: str, target: Target, span: Span | None, name: str | None) -
         rewriter.tally.coverage(),
         tuple(_located(definitions, port)),
         tuple(rewriter.helpers.texts()),
-        chosen.span if chosen else None,
+        span,
         len(findings) - len(told),
     )
     source.release()

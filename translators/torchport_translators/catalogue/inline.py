@@ -36,6 +36,7 @@ from torchport_translators.catalogue.expressions import (
 )
 from torchport_translators.catalogue.load import Catalogue, Rule, RuleModule
 from torchport_translators.catalogue.render import NotFolded, Renderer, Surroundings
+from torchport_translators.installed import Installed
 from torchport_translators.source import kinds as k
 from torchport_translators.source.kinds import Kind
 
@@ -100,6 +101,7 @@ class Inliner:
 
     catalogue: Catalogue
     place: Surroundings
+    installed: Installed | None = None
     renderer: Renderer = field(init=False)
     depth: int = 0
 
@@ -128,9 +130,19 @@ class Inliner:
             if not accepts(rule, kinds, rest):
                 refusals.append(Refusal("no overload takes arguments of these kinds"))
                 continue
+            if absent := self._absent(rule):
+                refusals.append(Refusal(absent, argument=rule.name))
+                continue
             return self._apply(rule, bound, api, positional, keywords)
         told = next((refusal for refusal in refusals if refusal.argument), refusals[0])
         raise Unsupported(f"{api}: {told.reason}")
+
+    def _absent(self, rule: Rule) -> str:
+        """Why a rule does not hold for the installed version of the target; empty where it does."""
+        if self.installed is None or not self.installed.lacking:
+            return ""
+        absent = sorted(self.catalogue.calls(rule) & self.installed.lacking)
+        return f"it needs {absent[0]}, which {self.installed.versions} lacks" if absent else ""
 
     def reference(self, api: str, *, as_class: bool = False) -> Result:
         """Port a function or class that is named but not called: `act = F.relu`.
@@ -143,9 +155,12 @@ class Inliner:
         rules = self.catalogue.find(api)
         if not rules:
             raise Unsupported(f"{api} has no rule")
-        rule = rules[-1]
-        if as_class and not rule.is_class:
-            return Result(self._built_class(rule, api), k.UNKNOWN, rule, self)
+        # Of classes alone, those of later overloads extend the first.
+        rule = rules[0] if as_class else rules[-1]
+        if absent := self._absent(rule):
+            raise Unsupported(f"{api}: {absent}")
+        if as_class and not all(each.is_class for each in rules):
+            return Result(self._built_class(rules, api), k.UNKNOWN, rule, self)
         first = next((p for p in rule.params if p.form == "positional"), None)
         if not rule.is_class and first is not None and not rule.random:
             hole = Hole(Code(first.name), k.TENSOR)
@@ -164,26 +179,30 @@ class Inliner:
                     return Result(expression.func, k.UNKNOWN, rule, self)
         return Result(Ref(rule.name, rule.module), k.UNKNOWN, rule, self)
 
-    def _built_class(self, rule: Rule, api: str) -> ast.expr:
-        """The target's class that a module rule builds: `nn.LayerNorm` is `nnx.LayerNorm`.
+    def _built_class(self, rules: Sequence[Rule], api: str) -> ast.expr:
+        """The target's class that module rules build: `nn.LayerNorm` is `nnx.LayerNorm`.
+
+        A class among the rules extends it, so that it says what either is an instance of.
 
         Raises:
-            Unsupported: the rule builds no instance of a class.
+            Unsupported: no rule builds an instance of a class.
         """
-        required = [
-            Hole(Code(p.name), k.INT)
-            for p in rule.params
-            if p.form == "positional" and p.default is None
-        ]
-        bound = self._bind(rule, required, {})
-        if isinstance(bound, Bound):
+        for rule in rules:
+            required = [
+                Hole(Code(p.name), k.INT)
+                for p in rule.params
+                if p.form == "positional" and p.default is None
+            ]
+            bound = self._bind(rule, required, {})
+            if rule.is_class or not isinstance(bound, Bound):
+                continue
             try:
                 expression = self._fold_rule(rule, bound)
             except (NotFolded, Unsupported):
-                expression = None
+                continue
             if isinstance(expression, ast.Call) and self.renderer.dotted(
                 expression.func
-            ).startswith("flax."):
+            ).startswith(("flax.", "mlx.nn.")):
                 return expression.func
         raise Unsupported(f"{api} is a function in the port, not a class")
 
@@ -487,9 +506,11 @@ class Inliner:
             if items is not None and not any(isinstance(item, ast.Starred) for item in items):
                 return ast.Constant(len(items))
         if isinstance(function, ast.Name) and function.id == "tuple" and len(args) == 1:
-            items = items_of(args[0])
+            items = items_of(args[0]) or _counted(args[0])
             if items is not None:
                 return ast.Tuple(items, ast.Load())
+        if isinstance(function, ast.Name) and len(args) == 1 and _is_new(args[0], function.id):
+            return args[0]
         rule = rule_of(function)
         if rule is not None and not rule.is_class:
             named = {k.arg: self._local(k.arg, k.value) for k in keywords if k.arg}
@@ -537,6 +558,31 @@ def _as_axes(node: ast.expr) -> ast.expr:
     if isinstance(node, Hole) and node.items is not None and node.code.text.startswith("["):
         return ast.Tuple(node.items, ast.Load())
     return node
+
+
+# What in the source makes a list or a dict, which needs no copy.
+_DISPLAYS = {
+    "list": ("list", "list_comprehension"),
+    "dict": ("dictionary", "dictionary_comprehension"),
+}
+
+
+def _is_new(node: ast.expr, made: str) -> bool:
+    """Whether `made(node)`, `list(...)` or `dict(...)`, is `node` itself."""
+    return (
+        isinstance(node, Hole)
+        and node.node is not None
+        and node.node.type in _DISPLAYS.get(made, ())
+    )
+
+
+def _counted(node: ast.expr) -> list[ast.expr] | None:
+    """The items of `range(2)`."""
+    match node:
+        case ast.Call(func=ast.Name(id="range"), args=[ast.Constant(value=int() as count)]):
+            return [ast.Constant(index) for index in range(count)]
+        case _:
+            return None
 
 
 def _cheap(hole: Hole | Local) -> bool:

@@ -7,6 +7,7 @@ cold start pays only for the families that a file uses.
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ class Rule:
         return k.Instance(api) if self.is_class or is_module_api(api) else _returned(self)
 
     def calls_return(self) -> Kind:
-        """What calling an instance gives, for a class rule."""
+        """What calling an instance gives, for a class rule; `fields` are the fields of that."""
         return _called(self)
 
 
@@ -80,7 +81,7 @@ def _called(rule: Rule) -> Kind:
     for statement in rule.node.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__call__":
             if statement.returns is not None:
-                return _kind_of_annotation(statement.returns, ())
+                return _kind_of_annotation(statement.returns, rule.fields)
             for inner in ast.walk(statement):
                 if isinstance(inner, ast.Return) and isinstance(inner.value, ast.Tuple):
                     return _kind_of_tuple(inner.value)
@@ -217,6 +218,7 @@ class Catalogue:
         self._folder = _PACKAGE / target
         self._modules: dict[str, RuleModule] = {}
         self._found: dict[str, tuple[Rule, ...]] = {}
+        self._calls: dict[Rule, frozenset[str]] = {}
 
     @cached_property
     def _texts(self) -> dict[str, str]:
@@ -272,6 +274,58 @@ class Catalogue:
             self._found[api] = rules
         return rules
 
+    def home(self, api: str) -> str:
+        """The API that has the rule for `api`: what an in-place call computes has it out of place.
+
+        `torch.Tensor.add_` is `torch.Tensor.add`, and `torch.zero_` is `torch.Tensor.zero_`.
+        """
+        owner, _, name = api.rpartition(".")
+        if not name.endswith("_") or self.find(api):
+            return api
+        choices = [api[:-1]]
+        if owner == "torch":
+            choices += [f"torch.Tensor.{name}", f"torch.Tensor.{name[:-1]}"]
+        return next((choice for choice in choices if self.find(choice)), api)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the texts of all rule modules."""
+        texts = "\0".join(f"{name}\0{text}" for name, text in self._texts.items())
+        return hashlib.sha256(texts.encode("utf-8")).hexdigest()
+
+    def calls(self, rule: Rule) -> frozenset[str]:
+        """Full names of what a rule uses of the target, in its body and in the helpers it needs."""
+        found = self._calls.get(rule)
+        if found is None:
+            found = self._calls[rule] = frozenset(self._walk(rule, set()))
+        return found
+
+    def _walk(self, rule: Rule, seen: set[Rule]) -> Iterator[str]:
+        if rule in seen:
+            return
+        seen.add(rule)
+        for node in ast.walk(rule.node):
+            match node:
+                case ast.Attribute():
+                    name = _dotted(node, rule.module.imports)
+                    if name is not None and name.partition(".")[0] in _TARGETS[self.target]:
+                        yield name
+                case ast.Name(id=name, ctx=ast.Load()):
+                    used = self._definition(rule.module, name)
+                    if used is not None:
+                        yield from self._walk(used, seen)
+                case _:
+                    continue
+
+    def _definition(self, module: RuleModule, name: str) -> Rule | None:
+        """What a name of a rule module is, if it is a rule or a helper."""
+        if name in module.definitions:
+            return module.definitions[name]
+        origin, inner = module.imports.get(name, ("", None))
+        prefix = f"{_PACKAGE.name}.{self.target}."
+        other = self.module(origin.removeprefix(prefix)) if origin.startswith(prefix) else None
+        return other.definitions.get(inner or "") if other is not None else None
+
     @cached_property
     def names(self) -> dict[str, str]:
         """Torch names that are not calls, to what they become as source text."""
@@ -283,6 +337,22 @@ class Catalogue:
         return ast.literal_eval(assignment.value)
 
     @cached_property
+    def absent(self) -> dict[str, str]:
+        """Torch APIs that the target has no equivalent of, to the reason and the nearest idiom."""
+        module = self.module("absent")
+        if module is None:
+            return {}
+        assignment = module.constants["ABSENT"]
+        assert isinstance(assignment, ast.Assign | ast.AnnAssign) and assignment.value
+        reasons: dict[str, tuple[str, ...]] = ast.literal_eval(assignment.value)
+        return {api: why for why, apis in reasons.items() for api in apis}
+
+    def no_rule(self, api: str) -> str:
+        """What to tell of an API that has no rule."""
+        why = self.absent.get(api)
+        return f"{api} has no rule" if why is None else f"{api} has no rule: {why}"
+
+    @cached_property
     def signatures(self) -> dict[str, list[list[object]]]:
         """Target function to its parameters: `[name]`, or `[name, default]` for a literal default.
 
@@ -290,6 +360,20 @@ class Catalogue:
         """
         path = self._folder / "defaults.json"
         return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
+_TARGETS = {"jax": ("jax", "flax", "optax"), "mlx": ("mlx",)}
+
+
+def _dotted(node: ast.expr, imports: dict[str, tuple[str, str | None]]) -> str | None:
+    """The full name that a name or attribute of a rule module stands for."""
+    if isinstance(node, ast.Name) and node.id in imports:
+        module, name = imports[node.id]
+        return f"{module}.{name}" if name else module
+    if isinstance(node, ast.Attribute):
+        owner = _dotted(node.value, imports)
+        return f"{owner}.{node.attr}" if owner else None
+    return None
 
 
 @lru_cache(maxsize=4)

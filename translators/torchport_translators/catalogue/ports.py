@@ -18,7 +18,7 @@ def ports(*apis: str, fields: tuple[str, ...] = (), jit: bool = True) -> Callabl
         apis: qualified torch names, e.g. `"torch.var"`, `"torch.Tensor.var"`,
             `"torch.nn.functional.relu"`, `"torch.nn.Linear"`.
         fields: for a rule that returns a tuple where torch returns a named tuple, torch's field
-            names in order, e.g. `("values", "indices")`.
+            names in order, e.g. `("values", "indices")`; for a class, of what calling it returns.
         jit: False where the result's shape depends on values, so that the port runs eagerly but
             not under `jax.jit`.
     """

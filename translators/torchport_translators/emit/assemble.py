@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from torchport_translators.emit.edits import newline_of
+from torchport_translators.emit.edits import Edit, newline_of
 from torchport_translators.emit.import_block import (
     Binding,
     Uses,
@@ -23,6 +23,48 @@ from torchport_translators.rewriter import Rewriter
 from torchport_translators.source.syntax import Node, Source
 
 
+def clashing(rw: Rewriter, span: Span | None = None) -> frozenset[str]:
+    """Names of torch's imports that the port still uses, and imports of the target take as well."""
+    source = rw.source
+    start, end = (0, len(source.text)) if span is None else (span.start, span.end)
+    edits = rw.edits.made(start, end)
+    taken = {item.binds for item in rw.imports.needed}
+    bindings = {
+        name: bound
+        for name, bound in _bindings(source).items()
+        if name in taken and any(binding.torch for binding in bound)
+    }
+    if not bindings:
+        return frozenset()
+    uses = _uses(rw, edits, start, end, bindings, frozenset(taken))
+    return frozenset(
+        name
+        for name, bound in bindings.items()
+        if name in rw.left or any(uses.of(binding) for binding in bound if binding.torch)
+    )
+
+
+def _uses(
+    rw: Rewriter,
+    edits: list[Edit],
+    start: int,
+    end: int,
+    bindings: dict[str, list[Binding]],
+    own: frozenset[str],
+) -> Uses:
+    names = rw.helpers.names()
+    return Uses(rw.source, edits, start, end, bindings, own, names, frozenset(rw.ported))
+
+
+def _bindings(source: Source) -> dict[str, list[Binding]]:
+    """What the imports of a source bind, by name."""
+    bindings: dict[str, list[Binding]] = {}
+    for statement in import_statements(source):
+        for binding in bindings_of(source, statement):
+            bindings.setdefault(binding.name, []).append(binding)
+    return bindings
+
+
 def assemble(rw: Rewriter, span: Span | None = None) -> str:
     """The text of the port of a source, or of a stretch of it; without a header."""
     source = rw.source
@@ -35,13 +77,12 @@ def assemble(rw: Rewriter, span: Span | None = None) -> str:
     new = _names(edit.text for edit in edits)
     rw.helpers.only(new)
     new |= _names(rw.helpers.texts())
-    needed = {item for item in rw.imports.needed if item.binds in new | rw.quoted}
+    kept = {_name_at(source, offset) for offset in rw.ported if start <= offset < end}
+    needed = {item for item in rw.imports.needed if item.binds in new | kept | rw.quoted}
     found = import_statements(source)
-    bindings: dict[str, list[Binding]] = {}
-    for statement in found:
-        for binding in bindings_of(source, statement):
-            bindings.setdefault(binding.name, []).append(binding)
-    uses = Uses(source, edits, start, end, bindings)
+    bindings = _bindings(source)
+    own = frozenset(item.binds for item in needed)
+    uses = _uses(rw, edits, start, end, bindings, own)
     inside = [node for node in found if start <= node.start < end]
     removed = drop_unused(source, rw.edits, uses, inside)
     if span is not None:
@@ -59,6 +100,11 @@ def assemble(rw: Rewriter, span: Span | None = None) -> str:
             above += "\n"
         rw.edits.insert(at, above + block + "\n" * below)
     return rw.edits.apply(source.text)
+
+
+def _name_at(source: Source, offset: int) -> str:
+    node = source.node_at(offset)
+    return source[node] if node.type == "identifier" else ""
 
 
 def _names(texts: Iterable[str]) -> set[str]:

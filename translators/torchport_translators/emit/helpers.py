@@ -52,6 +52,10 @@ class Helpers:
     def texts(self) -> list[str]:
         return [helper.text for helper in self._shipped]
 
+    def names(self) -> frozenset[str]:
+        """What the helpers are called in the port."""
+        return frozenset(helper.name for helper in self._shipped)
+
     def block(self) -> str:
         """The helpers as they stand in a port; empty if there are none."""
         parts: list[str] = []

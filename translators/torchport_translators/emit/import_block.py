@@ -77,6 +77,9 @@ class Uses:
     Attributes:
         edits: what is new in the stretch.
         bindings: by the name they bind.
+        own: names that what is new has from imports of the port.
+        ported: offsets of torch names that were ported, perhaps to the same text.
+        helpers: names of the port's helpers, which in new text stand for them.
     """
 
     source: Source
@@ -84,6 +87,9 @@ class Uses:
     start: int
     end: int
     bindings: dict[str, list[Binding]]
+    own: frozenset[str] = frozenset()
+    helpers: frozenset[str] = frozenset()
+    ported: frozenset[int] = frozenset()
     _scopes: dict[str, set[Node]] = field(init=False)
     _torch: set[str] = field(init=False)
     _replaced: list[Edit] = field(init=False)
@@ -105,7 +111,8 @@ class Uses:
         for edit in self.edits:
             for dotted in names_in(edit.text):
                 name = dotted.partition(".")[0]
-                if name in self.bindings:
+                own = name in self.own and name in self._torch
+                if name in self.bindings and not own and name not in self.helpers:
                     self._note(name, edit.start, dotted)
         pattern = "|".join(map(re.escape, sorted(self.bindings)))
         for match in re.compile(rf"(?<![\w.])({pattern})(?!\w)(?:\.\w+)*").finditer(
@@ -129,7 +136,8 @@ class Uses:
         if key in self._kept and not torch:
             return
         at = bisect_right(self._replaced, offset, key=_edit_start) - 1
-        if at >= 0 and offset < self._replaced[at].end:
+        same = name in self.own and offset in self.ported
+        if same or (at >= 0 and offset < self._replaced[at].end):
             self._dropped.add(key)
         elif self._is_use(self.source.node_at(offset), torch):
             self._kept.setdefault(key, set()).add(dotted)

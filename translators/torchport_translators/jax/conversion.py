@@ -142,7 +142,7 @@ def cuda(input, device=None):
     return input
 
 
-@ports("torch.clone", "torch.Tensor.clone")
+@ports("torch.clone", "torch.alias_copy", "torch.Tensor.clone")
 def clone(input):
     return input
 
@@ -165,7 +165,7 @@ def requires_grad_(input, requires_grad=True):
     return input
 
 
-@ports("torch.detach", "torch.Tensor.detach", "torch.Tensor.data")
+@ports("torch.detach", "torch.detach_copy", "torch.Tensor.detach", "torch.Tensor.data")
 def detach(input):
     return lax.stop_gradient(input)
 
@@ -256,7 +256,7 @@ def is_complex(input) -> bool:
     return jnp.issubdtype(input.dtype, jnp.complexfloating)
 
 
-@ports("torch.Tensor.is_signed")
+@ports("torch.is_signed", "torch.Tensor.is_signed")
 def is_signed(input) -> bool:
     return not jnp.issubdtype(input.dtype, jnp.unsignedinteger) and input.dtype != bool
 
@@ -266,7 +266,34 @@ def is_contiguous(input) -> bool:
     return True
 
 
-@ports("torch.Tensor.is_same_size")
+@ports(
+    "torch.Tensor.is_sparse",
+    "torch.Tensor.is_sparse_csr",
+    "torch.Tensor.is_quantized",
+    "torch.Tensor.is_mkldnn",
+    "torch.Tensor.is_meta",
+    "torch.Tensor.is_nested",
+    "torch.Tensor.is_xpu",
+    "torch.Tensor.is_neg",
+    "torch.is_neg",
+    "torch.Tensor.is_conj",
+    "torch.is_conj",
+    "torch.Tensor.is_pinned",
+    "torch.Tensor.is_shared",
+    "torch.Tensor.is_distributed",
+    "torch.is_distributed",
+)
+def never(input) -> bool:
+    """JAX arrays are dense and plain: no layouts, no lazy views, no host memory of another kind."""
+    return False
+
+
+@ports("torch.Tensor.to_dense")
+def to_dense(input):
+    return input
+
+
+@ports("torch.is_same_size", "torch.Tensor.is_same_size")
 def is_same_size(input, other) -> bool:
     return input.shape == other.shape
 

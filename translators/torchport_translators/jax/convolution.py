@@ -137,6 +137,33 @@ def conv_transpose3d(
     )
 
 
+@ports("torch.convolution")
+def convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
+    if transposed:
+        return _conv_transpose(
+            input,
+            weight,
+            bias,
+            stride=stride,
+            padding=padding,
+            output_padding=output_padding,
+            groups=groups,
+            dilation=dilation,
+        )
+    return _conv(
+        input, weight, bias, stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
+
+
+@ports("torch.conv_tbc", "torch.nn.functional.conv_tbc")
+def conv_tbc(input, weight, bias, pad=0):
+    """Convolution of (time, batch, channels) by a kernel (width, in, out)."""
+    output = lax.conv_general_dilated(
+        input, weight, (1,), [(pad, pad)], dimension_numbers=("WNC", "WIO", "WNC")
+    )
+    return output + bias
+
+
 @ports("torch.nn.functional.linear")
 def linear(input, weight, bias=None):
     if bias is None:

@@ -80,6 +80,16 @@ def new_tensor(input, data, *, dtype=None):
     return jnp.array(data, dtype=input.dtype if dtype is None else dtype)
 
 
+@ports("torch.Tensor.new")
+def new(input, data: list | tuple | jax.Array):
+    return jnp.array(data, dtype=input.dtype)
+
+
+@ports("torch.Tensor.new")
+def new_of_size(input, *size: int):
+    return jnp.empty(size, dtype=input.dtype)
+
+
 @ports("torch.Tensor.zero_")
 def zero_(input):
     return jnp.zeros_like(input)
@@ -113,6 +123,20 @@ def arange_from(start, end, *, dtype=None):
 @ports("torch.arange")
 def arange_by(start, end, step, *, dtype=None):
     return jnp.arange(start, end, step, dtype=dtype)
+
+
+@ports("torch.range")
+def range_of_integers(start: int, end: int, *, dtype=jnp.float32):
+    """With the end, unlike `torch.arange`, and in floats."""
+    return jnp.arange(start, end + 1, dtype=dtype)
+
+
+@ports("torch.range")
+def range(start, end, step=1, *, dtype=jnp.float32):
+    """With the end, where a step reaches it, unlike `torch.arange`, and in floats."""
+    if start == 0:
+        return step * jnp.arange(int(end / step) + 1, dtype=dtype)
+    return start + step * jnp.arange(int((end - start) / step) + 1, dtype=dtype)
 
 
 @ports("torch.linspace")
@@ -205,34 +229,3 @@ def triu_indices(row, col, offset=0, *, dtype=None):
 @ports("torch.diag", "torch.Tensor.diag")
 def diag(input, diagonal=0):
     return jnp.diag(input, k=diagonal)
-
-
-# -------------------------------------------------------------------------------------- windows
-
-
-@ports("torch.hann_window")
-def hann_window(window_length, periodic=True, *, dtype=None):
-    """Torch's window is periodic by default, that of jax symmetric."""
-    window = jnp.hanning(window_length + 1)[:-1] if periodic else jnp.hanning(window_length)
-    return window if dtype is None else window.astype(dtype)
-
-
-@ports("torch.hamming_window")
-def hamming_window(window_length, periodic=True, *, dtype=None):
-    """Torch's window is periodic by default, that of jax symmetric."""
-    window = jnp.hamming(window_length + 1)[:-1] if periodic else jnp.hamming(window_length)
-    return window if dtype is None else window.astype(dtype)
-
-
-@ports("torch.blackman_window")
-def blackman_window(window_length, periodic=True, *, dtype=None):
-    """Torch's window is periodic by default, that of jax symmetric."""
-    window = jnp.blackman(window_length + 1)[:-1] if periodic else jnp.blackman(window_length)
-    return window if dtype is None else window.astype(dtype)
-
-
-@ports("torch.bartlett_window")
-def bartlett_window(window_length, periodic=True, *, dtype=None):
-    """Torch's window is periodic by default, that of jax symmetric."""
-    window = jnp.bartlett(window_length + 1)[:-1] if periodic else jnp.bartlett(window_length)
-    return window if dtype is None else window.astype(dtype)

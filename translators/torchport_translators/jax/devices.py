@@ -43,3 +43,19 @@ def tensor_device(input) -> jax.Device:
 @ports("torch.Tensor.is_cuda")
 def is_cuda(input) -> bool:
     return jax.default_backend() == "gpu"
+
+
+@ports("torch.Tensor.is_cpu")
+def is_cpu(input) -> bool:
+    return jax.default_backend() == "cpu"
+
+
+@ports("torch.Tensor.is_mps")
+def is_mps(input) -> bool:
+    return jax.default_backend() == "METAL"
+
+
+@ports("torch.get_device", "torch.Tensor.get_device")
+def get_device(input) -> int:
+    """The number of the default device, -1 of the CPU as in torch."""
+    return -1 if jax.default_backend() == "cpu" else jax.devices()[0].id

@@ -40,6 +40,15 @@ def dropout3d(input, p=0.5, training=True, *, rngs: nnx.Rngs):
     return nnx.Dropout(p, broadcast_dims=(-3, -2, -1))(input, rngs=rngs)
 
 
+@ports("torch.native_dropout")
+def native_dropout(input, p, train, *, rngs: nnx.Rngs) -> tuple[jax.Array, jax.Array]:
+    """Dropout, and where elements were kept."""
+    if train is not None and not train:
+        return input, jnp.ones_like(input, dtype=bool)
+    keep = jax.random.bernoulli(rngs.dropout(), 1 - p, input.shape)
+    return jnp.where(keep, input / (1 - p), 0), keep
+
+
 def _alpha_dropout(input, shape, p, rngs):
     """What is dropped becomes SELU's limit, and the rest is moved to keep mean and variance."""
     if p == 1:

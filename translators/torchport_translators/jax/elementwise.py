@@ -711,11 +711,11 @@ def polar(abs, angle):
     return lax.complex(abs * jnp.cos(angle), abs * jnp.sin(angle))
 
 
-@ports("torch.view_as_real", "torch.Tensor.view_as_real")
+@ports("torch.view_as_real", "torch.view_as_real_copy", "torch.Tensor.view_as_real")
 def view_as_real(input):
     return jnp.stack([input.real, input.imag], axis=-1)
 
 
-@ports("torch.view_as_complex")
+@ports("torch.view_as_complex", "torch.view_as_complex_copy")
 def view_as_complex(input):
     return lax.complex(input[..., 0], input[..., 1])

@@ -18,6 +18,23 @@ def embedding(input, weight, padding_idx=None, *, sparse=False):
     return jnp.take(frozen, input, axis=0)
 
 
+@ports("torch.embedding")
+def torch_embedding(
+    weight, indices, padding_idx=-1, scale_grad_by_freq: bool = False, sparse=False
+):
+    """A negative `padding_idx` is none."""
+    return embedding(indices, weight, None if padding_idx < 0 else padding_idx)
+
+
+@ports("torch.embedding_renorm_")
+def embedding_renorm_(input, indices, max_norm, norm_type):
+    """Scale down the rows that are named and whose norm exceeds `max_norm`."""
+    rows = input[indices]
+    norms = jnp.linalg.norm(rows, norm_type, axis=-1, keepdims=True)
+    rows = jnp.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
+    return input.at[indices].set(rows)
+
+
 @ports("torch.nn.functional.one_hot", jit=False)
 def one_hot_of_seen(tensor):
     return jax.nn.one_hot(tensor, int(tensor.max()) + 1, dtype=int)

@@ -236,6 +236,12 @@ def matrix_rank(A, *, atol=None, rtol=None, hermitian=False):
     return jnp.sum(values > floor, axis=-1)
 
 
+@ports("torch.linalg.matrix_rank")
+def matrix_rank_above(A, tol, hermitian=False):
+    """How many singular values lie above `tol`."""
+    return jnp.sum(jnp.linalg.svdvals(A) > jnp.asarray(tol)[..., None], axis=-1)
+
+
 @ports("torch.linalg.cond")
 def cond(A, p=None):
     return jnp.linalg.cond(A, p=p)
@@ -265,6 +271,11 @@ def pinv(A, *, rtol=None, hermitian=False):
     if rtol is None:
         rtol = max(A.shape[-2:]) * jnp.finfo(A.dtype).eps
     return jnp.linalg.pinv(A, rtol=rtol, hermitian=hermitian)
+
+
+@ports("torch.linalg.pinv")
+def pinv_of_rcond(input, rcond, hermitian=False):
+    return jnp.linalg.pinv(input, rtol=rcond, hermitian=hermitian)
 
 
 @ports("torch.pinverse", "torch.Tensor.pinverse")
@@ -301,12 +312,29 @@ def cholesky_inverse(L, upper=False):
     return jax.scipy.linalg.cho_solve((L, not upper), identity)
 
 
-@ports(
-    "torch.linalg.lstsq",
-    fields=("solution", "residuals", "rank", "singular_values"),
-)
+@ports("torch.linalg.lstsq", fields=("solution", "residuals", "rank", "singular_values"))
 def lstsq(A, B, rcond=None, *, driver=None) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    return jnp.linalg.lstsq(A, B, rcond=rcond)
+    """The X that makes A @ X nearest to B, of batches, too, which jnp.linalg.lstsq does not take.
+
+    Empty is what torch leaves empty: the squared residuals unless A has more rows than columns and
+    the driver is given, and not "gelsy"; the rank with "gels"; the singular values but with "gelss"
+    and "gelsd".
+    """
+    rows, columns = A.shape[-2:]
+    if rcond is None:
+        rcond = max(rows, columns) * jnp.finfo(A.dtype).eps
+    is_vector = B.ndim == 1 or B.shape == A.shape[:-1]
+    right = B[..., None] if is_vector else B
+    solution = jnp.linalg.pinv(A, rtol=rcond) @ right
+    residuals, rank = jnp.zeros(0, A.real.dtype), jnp.zeros(0, int)
+    singular_values = jnp.zeros(0, A.real.dtype)
+    if rows > columns and driver in ("gels", "gelss", "gelsd"):
+        residuals = jnp.sum(jnp.abs(A @ solution - right) ** 2, axis=-2)
+    if driver != "gels":
+        rank = jnp.linalg.matrix_rank(A, rtol=rcond)
+    if driver in ("gelss", "gelsd"):
+        singular_values = jnp.linalg.svdvals(A)
+    return solution[..., 0] if is_vector else solution, residuals, rank, singular_values
 
 
 @ports("torch.linalg.tensorinv")

@@ -150,6 +150,31 @@ def cross_entropy(
     )
 
 
+@ports("torch.nn.functional.linear_cross_entropy")
+def linear_cross_entropy(
+    input,
+    linear_weight,
+    target,
+    *,
+    linear_bias=None,
+    weight=None,
+    reduction="mean",
+    ignore_index=None,
+    label_smoothing=0.0,
+    options=None,
+):
+    """Cross-entropy of a linear layer's output; `options`, how torch saves memory, has no effect."""
+    logits = jnp.tensordot(input, linear_weight, axes=(-1, -1))
+    return cross_entropy(
+        logits if linear_bias is None else logits + linear_bias,
+        target,
+        weight,
+        ignore_index=-100 if ignore_index is None else ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+    )
+
+
 @ports("torch.nn.functional.nll_loss")
 def nll_loss(input, target, weight=None, *, ignore_index=-100, reduction="mean"):
     """Classes lie along axis 1, or 0 unbatched; a mean is over the weights of the targets."""
@@ -264,13 +289,13 @@ def pdist(input, p=2.0):
     return _norm(input[first] - input[second], p)
 
 
-@ports("torch.nn.functional.margin_ranking_loss", "torch.margin_ranking_loss")
+@ports("torch.nn.functional.margin_ranking_loss")
 def margin_ranking_loss(input1, input2, target, margin=0, *, reduction="mean"):
     excess = margin - target * (input1 - input2)
     return _reduce(_at_least_zero(excess), reduction)
 
 
-@ports("torch.nn.functional.hinge_embedding_loss", "torch.hinge_embedding_loss")
+@ports("torch.nn.functional.hinge_embedding_loss")
 def hinge_embedding_loss(input, target, margin=1.0, *, reduction="mean"):
     excess = margin - input
     far = jnp.where(target != 1, _at_least_zero(excess), 0)
@@ -282,7 +307,7 @@ def _at_least_zero(x):
     return jnp.where(x < 0, 0, x)
 
 
-@ports("torch.nn.functional.cosine_embedding_loss", "torch.cosine_embedding_loss")
+@ports("torch.nn.functional.cosine_embedding_loss")
 def cosine_embedding_loss(input1, input2, target, margin=0, *, reduction="mean"):
     """1 - cos where the target is 1, what of cos exceeds the margin where it is -1."""
     square1 = jnp.sum(jnp.square(input1), axis=-1) + 1e-12
@@ -293,7 +318,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0, *, reduction="mean")
     return _reduce(near + jnp.where(target == -1, _at_least_zero(excess), 0), reduction)
 
 
-@ports("torch.nn.functional.triplet_margin_loss", "torch.triplet_margin_loss")
+@ports("torch.nn.functional.triplet_margin_loss")
 def triplet_margin_loss(
     anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, *, reduction="mean"
 ):
@@ -348,3 +373,76 @@ def ctc_loss(
     if reduction == "mean":
         return jnp.mean(loss / jnp.maximum(target_lengths[:, 0], 1))
     return _reduce(loss if batched else loss[0], reduction)
+
+
+# ------------------------------------------- torch's own functions, which take numbered reductions
+
+
+def _reduction(number):
+    return "mean" if number == 1 else "sum" if number == 2 else "none"
+
+
+@ports("torch.binary_cross_entropy_with_logits")
+def torch_binary_cross_entropy_with_logits(
+    input, target, weight=None, pos_weight=None, reduction=1
+):
+    return binary_cross_entropy_with_logits(
+        input, target, weight, pos_weight=pos_weight, reduction=_reduction(reduction)
+    )
+
+
+@ports("torch.poisson_nll_loss")
+def torch_poisson_nll_loss(input, target, log_input, full, eps, reduction):
+    return poisson_nll_loss(
+        input, target, log_input, full, eps=eps, reduction=_reduction(reduction)
+    )
+
+
+@ports("torch.kl_div")
+def torch_kl_div(input, target, reduction=1, *, log_target=False):
+    return kl_div(input, target, log_target=log_target, reduction=_reduction(reduction))
+
+
+@ports("torch.margin_ranking_loss")
+def torch_margin_ranking_loss(input1, input2, target, margin=0.0, reduction=1):
+    return margin_ranking_loss(input1, input2, target, margin, reduction=_reduction(reduction))
+
+
+@ports("torch.hinge_embedding_loss")
+def torch_hinge_embedding_loss(input, target, margin=1.0, reduction=1):
+    return hinge_embedding_loss(input, target, margin, reduction=_reduction(reduction))
+
+
+@ports("torch.cosine_embedding_loss")
+def torch_cosine_embedding_loss(input1, input2, target, margin=0.0, reduction=1):
+    return cosine_embedding_loss(input1, input2, target, margin, reduction=_reduction(reduction))
+
+
+@ports("torch.triplet_margin_loss")
+def torch_triplet_margin_loss(
+    anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, reduction=1
+):
+    return triplet_margin_loss(
+        anchor, positive, negative, margin, p, eps, swap, reduction=_reduction(reduction)
+    )
+
+
+@ports("torch.ctc_loss")
+def torch_ctc_loss(
+    log_probs,
+    targets,
+    input_lengths,
+    target_lengths,
+    blank=0,
+    reduction=1,
+    zero_infinity=False,
+):
+    return ctc_loss(
+        log_probs,
+        targets,
+        input_lengths,
+        target_lengths,
+        blank,
+        _reduction(reduction),
+        zero_infinity,
+    )

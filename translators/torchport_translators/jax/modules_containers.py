@@ -54,3 +54,9 @@ def ModuleDict(modules=None):
     if modules is None:
         return nnx.Dict({})
     return nnx.Dict(modules)
+
+
+@ports("torch.nn.DataParallel", "torch.nn.parallel.DataParallel")
+def DataParallel(module, device_ids=None, output_device=None, dim=0):
+    """JAX spreads a batch over devices by the sharding of its arrays, not by a module."""
+    return module

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from functools import partial
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from torchport_translators.catalogue import ports
@@ -34,6 +36,7 @@ from torchport_translators.jax.losses import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from torchport_translators.jax.modules_linear import Linear
 
 
 class WeightedLoss(nnx.Module):
@@ -184,3 +187,51 @@ def TripletMarginWithDistanceLoss(
 @ports("torch.nn.CTCLoss")
 def CTCLoss(blank=0, reduction="mean", zero_infinity=False):
     return partial(ctc_loss, blank=blank, reduction=reduction, zero_infinity=zero_infinity)
+
+
+@ports("torch.nn.AdaptiveLogSoftmaxWithLoss", fields=("output", "loss"))
+class AdaptiveLogSoftmaxWithLoss(nnx.Module):
+    """A softmax over many classes: the head has the frequent ones and one entry for each cluster.
+
+    Classes from `cutoffs[i]` on, up to the next cutoff, are cluster i, with a projection of its own, of
+    width in_features / div_value ** (i + 1). Source: Grave et al., https://arxiv.org/abs/1609.04309.
+    """
+
+    def __init__(
+        self,
+        in_features,
+        n_classes,
+        cutoffs,
+        div_value=4.0,
+        head_bias=False,
+        *,
+        dtype=jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.cutoffs = (*cutoffs, n_classes)
+        linear = partial(Linear, dtype=dtype, rngs=rngs)
+        self.head = linear(in_features, cutoffs[0] + len(cutoffs), bias=head_bias)
+        self.tail = nnx.List()
+        for i, low in enumerate(cutoffs):
+            width, count = int(in_features // div_value ** (i + 1)), self.cutoffs[i + 1] - low
+            layers = linear(in_features, width, bias=False), linear(width, count, bias=False)
+            self.tail.append(nnx.Sequential(*layers))
+
+    def __call__(self, input, target) -> tuple[jax.Array, jax.Array]:
+        """The log-probability of each target, and the mean loss."""
+        table = self.log_prob(jnp.atleast_2d(input))
+        output = jnp.take_along_axis(table, jnp.atleast_1d(target)[:, None], axis=1)[:, 0]
+        return output.reshape(target.shape), -jnp.mean(output)
+
+    def log_prob(self, input):
+        """(batch, classes): the log-probability of each class."""
+        head = nnx.log_softmax(self.head(input))
+        short = self.cutoffs[0]
+        parts = [head[:, :short]]
+        for i, layers in enumerate(self.tail):
+            parts.append(head[:, short + i, None] + nnx.log_softmax(layers(input)))
+        return jnp.concatenate(parts, axis=1)
+
+    def predict(self, input):
+        """The most probable class of each row."""
+        return jnp.argmax(self.log_prob(input), axis=1)

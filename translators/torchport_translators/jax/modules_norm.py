@@ -10,12 +10,18 @@ from functools import partial
 
 import jax.numpy as jnp
 from flax import nnx
+from jax import lax
 
 from torchport_translators.catalogue import ports
 from torchport_translators.jax.normalization import local_response_norm
 
 
-@ports("torch.nn.BatchNorm1d", "torch.nn.BatchNorm2d", "torch.nn.BatchNorm3d")
+@ports(
+    "torch.nn.BatchNorm1d",
+    "torch.nn.BatchNorm2d",
+    "torch.nn.BatchNorm3d",
+    "torch.nn.SyncBatchNorm",
+)
 class BatchNorm(nnx.BatchNorm):
     """nnx.BatchNorm over axis 1, with torch's momentum and its unbiased running variance."""
 
@@ -205,3 +211,28 @@ def InstanceNorm3d(
 @ports("torch.nn.LocalResponseNorm")
 def LocalResponseNorm(size, alpha=1e-4, beta=0.75, k=1.0):
     return partial(local_response_norm, size=size, alpha=alpha, beta=beta, k=k)
+
+
+def cross_map_lrn(input, size, alpha=1e-4, beta=0.75, k=1):
+    """Over the channels on both sides of each, of (batch, channels, height, width).
+
+    As in torch, channel 0 counts in all windows behind its own as well.
+    """
+    reach = (size - 1) // 2
+    squares = jnp.square(input)
+    window, padding = (1, 2 * reach + 1, 1, 1), [(0, 0), (reach, reach), (0, 0), (0, 0)]
+    total = lax.reduce_window(squares, 0.0, lax.add, window, (1, 1, 1, 1), padding)
+    behind = jnp.arange(input.shape[1])[:, None, None] > reach
+    total += jnp.where(behind, squares[:, :1], 0)
+    return input / (total * (alpha / size) + k) ** beta
+
+
+@ports("torch.nn.CrossMapLRN2d")
+def CrossMapLRN2d(size, alpha=1e-4, beta=0.75, k=1):
+    return partial(cross_map_lrn, size=size, alpha=alpha, beta=beta, k=k)
+
+
+@ports("torch.nn.SyncBatchNorm.convert_sync_batchnorm")
+def convert_sync_batchnorm(module, process_group=None) -> nnx.Module:
+    """Under jax.jit the statistics of a sharded batch are those of the whole batch already."""
+    return module

@@ -36,17 +36,36 @@ def _lstm_cell(x, h, state):
 
 
 def _scan_cell(
-    cell, x, state, reverse, *, weight_ih, weight_hh, bias_ih=0, bias_hh=0, weight_hr=None
+    cell,
+    x,
+    state,
+    reverse,
+    valid=None,
+    *,
+    weight_ih,
+    weight_hh,
+    bias_ih=0,
+    bias_hh=0,
+    weight_hr=None,
 ):
-    """Runs a cell over (time, batch, features); gives the last state and all outputs."""
+    """Runs a cell over (time, batch, features); gives the last state and all outputs.
 
-    def step(state, x):
+    Where a step is not `valid` (time, batch), the state stays and the output is zero.
+    """
+
+    def step(state, inputs):
+        x, keep = inputs
         hidden, *rest = cell(x, state[0] @ weight_hh.T + bias_hh, state)
         if weight_hr is not None:
             hidden = hidden @ weight_hr.T
-        return (hidden, *rest), hidden
+        new = (hidden, *rest)
+        if keep is None:
+            return new, hidden
+        keep = keep[:, None]
+        new = tuple(jnp.where(keep, *parts) for parts in zip(new, state, strict=True))
+        return new, jnp.where(keep, hidden, 0)
 
-    return lax.scan(step, state, x @ weight_ih.T + bias_ih, reverse=reverse)
+    return lax.scan(step, state, (x @ weight_ih.T + bias_ih, valid), reverse=reverse)
 
 
 class _Recurrent(nnx.Module):
@@ -77,7 +96,12 @@ class _Recurrent(nnx.Module):
 
     def _run(self, cell, input, state, sizes):
         """The output, and the last state: a part (layers * directions, batch, size) for each size."""
-        swapped = self.batch_first and input.ndim == 3
+        packed = input if hasattr(input, "lengths") else None
+        valid = None
+        if packed is not None:
+            input = packed.padded
+            valid = jnp.arange(len(input))[:, None] < packed.lengths
+        swapped = self.batch_first and input.ndim == 3 and packed is None
         x = input.swapaxes(0, 1) if swapped else input
         if state is None:
             count = len(self.layers) * len(self.directions)
@@ -90,11 +114,13 @@ class _Recurrent(nnx.Module):
                 end = f"_l{layer}{direction}"
                 weights = {name: getattr(self, name + end)[...] for name in self.names}
                 start = tuple(part[len(last)] for part in state)
-                final, output = _scan_cell(cell, x, start, direction == "_reverse", **weights)
+                back = direction == "_reverse"
+                final, output = _scan_cell(cell, x, start, back, valid, **weights)
                 last.append(final)
                 outputs.append(output)
             x = jnp.concatenate(outputs, axis=-1)
         x = x.swapaxes(0, 1) if swapped else x
+        x = x if packed is None else packed._replace(padded=x)
         return x, tuple(jnp.stack(part) for part in zip(*last, strict=True))
 
 

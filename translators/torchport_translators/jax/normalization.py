@@ -5,6 +5,7 @@ torch updates `running_mean` and `running_var` in place while training; here the
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -77,6 +78,56 @@ def batch_norm(
     return _scale_channels(output, weight, bias)
 
 
+@ports("torch.batch_norm")
+def torch_batch_norm(
+    input,
+    weight,
+    bias,
+    running_mean,
+    running_var,
+    training,
+    momentum,
+    eps,
+    cudnn_enabled=True,
+):
+    return batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+@ports("torch.native_batch_norm")
+def native_batch_norm(
+    input, weight, bias, running_mean, running_var, training, momentum, eps
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Batch normalization with the mean and 1 / deviation of the batch, which are empty if not used."""
+    output = batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    if not training:
+        return output, jnp.zeros(0, input.dtype), jnp.zeros(0, input.dtype)
+    axes = (0, *range(2, input.ndim))
+    return output, jnp.mean(input, axes), lax.rsqrt(jnp.var(input, axes) + eps)
+
+
+@ports("torch.native_layer_norm")
+def native_layer_norm(
+    input, normalized_shape, weight, bias, eps
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Layer normalization with the mean and 1 / deviation that it takes."""
+    axis = -1 if len(normalized_shape) == 1 else tuple(range(-len(normalized_shape), 0))
+    return (
+        layer_norm(input, normalized_shape, weight, bias, eps),
+        jnp.mean(input, axis=axis, keepdims=True),
+        lax.rsqrt(jnp.var(input, axis=axis, keepdims=True) + eps),
+    )
+
+
+@ports("torch.native_group_norm")
+def native_group_norm(
+    input, weight, bias, N, C, HxW, group, eps
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Group normalization with the mean and 1 / deviation of each image's groups."""
+    groups = input.reshape(N, group, C // group * HxW)
+    mean, scale = jnp.mean(groups, 2), lax.rsqrt(jnp.var(groups, 2) + eps)
+    return group_norm(input, group, weight, bias, eps), mean, scale
+
+
 @ports("torch.nn.functional.instance_norm")
 def instance_norm(
     input,
@@ -92,6 +143,23 @@ def instance_norm(
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, eps=eps)
     return _scale_channels(_standardize(input, tuple(range(2, input.ndim)), eps), weight, bias)
+
+
+@ports("torch.instance_norm")
+def torch_instance_norm(
+    input,
+    weight,
+    bias,
+    running_mean,
+    running_var,
+    use_input_stats,
+    momentum,
+    eps,
+    cudnn_enabled=True,
+):
+    return instance_norm(
+        input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps
+    )
 
 
 @ports("torch.nn.functional.local_response_norm")

@@ -7,6 +7,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax import lax
 
 from torchport_translators.catalogue import ports
@@ -175,7 +176,11 @@ def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
     return max_pool1d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)[0]
 
 
-@ports("torch.nn.functional.max_pool1d", "torch.nn.functional.max_pool1d_with_indices")
+@ports(
+    "torch.nn.functional.max_pool1d",
+    "torch.nn.functional.max_pool1d_with_indices",
+    "torch.max_pool1d_with_indices",
+)
 def max_pool1d_with_indices(
     input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=True
 ) -> tuple[jax.Array, jax.Array]:
@@ -441,3 +446,117 @@ def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_siz
         output_size=output_size,
         rank=3,
     )
+
+
+def _fractional_max_pool(
+    input, kernel_size, output_size, output_ratio, samples, *, rank
+) -> tuple[jax.Array, jax.Array]:
+    """Maxima and their flat positions in windows whose starts are spread by `samples`.
+
+    B. Graham, Fractional max-pooling, 2014. The samples, in [0, 1), are (batch, channels, axes): of two
+    axes the last one's first, of three in their order.
+    """
+    lead, shape = input.shape[:-rank], input.shape[-rank:]
+    kernel = _per_axis(kernel_size, rank)
+    if output_size is None:
+        output_ratio = (output_ratio,) * rank if isinstance(output_ratio, float) else output_ratio
+        output_size = [int(n * ratio) for n, ratio in zip(shape, output_ratio, strict=True)]
+    position = 0
+    for axis, (length, size, outputs) in enumerate(
+        zip(shape, kernel, _per_axis(output_size, rank), strict=True)
+    ):
+        sample = samples[..., rank - 1 - axis if rank == 2 else axis].reshape(*lead, 1)
+        step = (length - size) / max(outputs - 1, 1)
+        start = ((jnp.arange(outputs) + sample) * step).astype(int) - (sample * step).astype(int)
+        start = start.at[..., -1].set(length - size)
+        window = start[..., None] + jnp.arange(size)
+        others = [len(lead) + i for i in range(2 * rank) if i not in (axis, rank + axis)]
+        position = position * length + jnp.expand_dims(window, others)
+    position = position.reshape(*position.shape[:-rank], math.prod(kernel))
+    flat = input.reshape(*lead, *[1] * rank, math.prod(shape))
+    values = jnp.take_along_axis(flat, position, axis=-1)
+    choice = jnp.argmax(values, axis=-1, keepdims=True)
+    indices = jnp.take_along_axis(position, choice, axis=-1)[..., 0]
+    return jnp.take_along_axis(values, choice, axis=-1)[..., 0], indices
+
+
+@ports("torch.nn.functional.fractional_max_pool2d")
+def fractional_max_pool2d(
+    input,
+    kernel_size,
+    output_size=None,
+    output_ratio=None,
+    *,
+    _random_samples=None,
+    rngs: nnx.Rngs,
+):
+    """The maxima of windows that cover the input at random; torch draws others."""
+    if _random_samples is None:
+        _random_samples = jax.random.uniform(rngs(), (*input.shape[:-2], 2), input.dtype)
+    return _fractional_max_pool(
+        input, kernel_size, output_size, output_ratio, _random_samples, rank=2
+    )[0]
+
+
+@ports(
+    "torch.nn.functional.fractional_max_pool2d",
+    "torch.nn.functional.fractional_max_pool2d_with_indices",
+)
+def fractional_max_pool2d_with_indices(
+    input,
+    kernel_size,
+    output_size=None,
+    output_ratio=None,
+    return_indices=True,
+    _random_samples=None,
+    *,
+    rngs: nnx.Rngs,
+) -> tuple[jax.Array, jax.Array]:
+    """The maxima of windows that cover the input at random, and where they lie; torch draws others."""
+    if _random_samples is None:
+        _random_samples = jax.random.uniform(rngs(), (*input.shape[:-2], 2), input.dtype)
+    pooled, indices = _fractional_max_pool(
+        input, kernel_size, output_size, output_ratio, _random_samples, rank=2
+    )
+    return (pooled, indices) if return_indices else pooled
+
+
+@ports("torch.nn.functional.fractional_max_pool3d")
+def fractional_max_pool3d(
+    input,
+    kernel_size,
+    output_size=None,
+    output_ratio=None,
+    *,
+    _random_samples=None,
+    rngs: nnx.Rngs,
+):
+    """The maxima of windows that cover the input at random; torch draws others."""
+    if _random_samples is None:
+        _random_samples = jax.random.uniform(rngs(), (*input.shape[:-3], 3), input.dtype)
+    return _fractional_max_pool(
+        input, kernel_size, output_size, output_ratio, _random_samples, rank=3
+    )[0]
+
+
+@ports(
+    "torch.nn.functional.fractional_max_pool3d",
+    "torch.nn.functional.fractional_max_pool3d_with_indices",
+)
+def fractional_max_pool3d_with_indices(
+    input,
+    kernel_size,
+    output_size=None,
+    output_ratio=None,
+    return_indices=True,
+    _random_samples=None,
+    *,
+    rngs: nnx.Rngs,
+) -> tuple[jax.Array, jax.Array]:
+    """The maxima of windows that cover the input at random, and where they lie; torch draws others."""
+    if _random_samples is None:
+        _random_samples = jax.random.uniform(rngs(), (*input.shape[:-3], 3), input.dtype)
+    pooled, indices = _fractional_max_pool(
+        input, kernel_size, output_size, output_ratio, _random_samples, rank=3
+    )
+    return (pooled, indices) if return_indices else pooled

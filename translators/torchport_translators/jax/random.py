@@ -146,3 +146,15 @@ def random_(input, low: int, to: int, *, rngs: nnx.Rngs):
 @ports("torch.Tensor.random_")
 def random_below(input, to: int, *, rngs: nnx.Rngs):
     return random_(input, 0, to, rngs=rngs)
+
+
+@ports("torch.poisson")
+def poisson(input, *, rngs: nnx.Rngs):
+    """Counts with the rate that each element gives."""
+    return jax.random.poisson(rngs(), input).astype(input.dtype)
+
+
+@ports("torch.binomial")
+def binomial(count, prob, *, rngs: nnx.Rngs):
+    """How many of `count` draws succeed, each with the probability `prob`."""
+    return jax.random.binomial(rngs(), count, prob, dtype=count.dtype)

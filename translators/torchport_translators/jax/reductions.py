@@ -95,6 +95,29 @@ def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
     return jnp.sum(abs(input) ** p, axis=dim, keepdims=keepdim) ** (1 / p)
 
 
+@ports("torch.frobenius_norm")
+def frobenius_norm(input, dim, keepdim=False):
+    return norm(input, 2, dim, keepdim)
+
+
+@ports("torch.nuclear_norm")
+def nuclear_norm_of_matrices(input, dim: tuple | list, keepdim=False):
+    return norm(input, "nuc", dim, keepdim)
+
+
+@ports("torch.nuclear_norm")
+def nuclear_norm(input, keepdim=False):
+    return norm(input, "nuc", keepdim=keepdim)
+
+
+@ports("torch.norm_except_dim")
+def norm_except_dim(v, pow=2, dim=0):
+    """The norm of each slice along an axis; that of everything if the axis is -1."""
+    if dim == -1:
+        return norm(v, pow)
+    return norm(v, pow, tuple(axis for axis in range(v.ndim) if axis != dim), True)
+
+
 @ports("torch.dist", "torch.Tensor.dist")
 def dist(input, other, p=2):
     return norm(input - other, p)
@@ -337,3 +360,42 @@ def renorm(input, p, dim, maxnorm):
     others = tuple(axis for axis in range(input.ndim) if axis != dim % input.ndim)
     norms = norm(input, p, others, True)
     return input * jnp.where(norms > maxnorm, maxnorm / (norms + 1e-7), 1)
+
+
+def _derivative(input, spacing, axis, edge_order):
+    """The derivative along one axis by central differences; `spacing` is a step or coordinates.
+
+    At the ends of the axis a difference of two values, or the slope of the parabola through three
+    (`edge_order=2`).
+    """
+    slope = jnp.gradient(input, spacing, axis=axis)
+    if edge_order == 1:
+        return slope
+    f = jnp.moveaxis(input, axis, -1)
+    size = f.shape[-1]
+    x = spacing * jnp.arange(size) if jnp.ndim(spacing) == 0 else spacing
+    slope = jnp.moveaxis(slope, axis, -1)
+    for end, middle, far in ((0, 1, 2), (size - 1, size - 2, size - 3)):
+        near, wide = x[middle] - x[end], x[far] - x[end]
+        first = (f[..., middle] - f[..., end]) / near
+        second = (f[..., far] - f[..., end]) / wide
+        slope = slope.at[..., end].set((wide * first - near * second) / (wide - near))
+    return jnp.moveaxis(slope, -1, axis)
+
+
+@ports("torch.gradient")
+def gradient(input, *, spacing=None, dim=None, edge_order=1) -> tuple[jax.Array, ...]:
+    """The derivatives along the axes `dim` (all without it), a tuple also of one axis.
+
+    `spacing` is a step for all axes, or a step or the coordinates for each.
+    """
+    if spacing is None and edge_order == 1 and isinstance(dim, int):
+        return (jnp.gradient(input, axis=dim),)
+    axes = tuple(range(input.ndim)) if dim is None else (dim,) if isinstance(dim, int) else dim
+    steps = 1.0 if spacing is None else spacing
+    if not isinstance(steps, list | tuple):
+        steps = (steps,) * len(axes)
+    slopes = []
+    for step, axis in zip(steps, axes, strict=True):
+        slopes.append(_derivative(input, step, axis, edge_order))
+    return tuple(slopes)

@@ -8,16 +8,17 @@ import numpy as np
 from jax import lax
 
 from torchport_translators.catalogue import ports
+from torchport_translators.jax.vision import pad as pad_axes
 
 # ------------------------------------------------------------------------------- one shape to another
 
 
-@ports("torch.reshape", "torch.Tensor.reshape", "torch.Tensor.view")
+@ports("torch.reshape", "torch.view_copy", "torch.Tensor.reshape", "torch.Tensor.view")
 def reshape(input, *shape: int):
     return input.reshape(*shape)
 
 
-@ports("torch.Tensor.view")
+@ports("torch.view_copy", "torch.Tensor.view")
 def view_dtype(input, dtype: jnp.dtype):
     return input.view(dtype)
 
@@ -50,7 +51,7 @@ def unflatten(input, dim, sizes):
     return input.reshape(*input.shape[:dim], *sizes, *input.shape[dim + 1 :])
 
 
-@ports("torch.squeeze", "torch.Tensor.squeeze")
+@ports("torch.squeeze", "torch.squeeze_copy", "torch.Tensor.squeeze")
 def squeeze(input, dim=None):
     """Drop axes of size 1; an axis that is named and longer stays, where jnp.squeeze raises."""
     if dim is None:
@@ -61,7 +62,7 @@ def squeeze(input, dim=None):
     return input.squeeze(tuple(d for d in dims if input.shape[d] == 1))
 
 
-@ports("torch.unsqueeze", "torch.Tensor.unsqueeze")
+@ports("torch.unsqueeze", "torch.unsqueeze_copy", "torch.Tensor.unsqueeze")
 def unsqueeze(input, dim):
     return jnp.expand_dims(input, dim)
 
@@ -99,12 +100,18 @@ def atleast_3d_each(*tensors) -> list[jax.Array]:
 # ---------------------------------------------------------------------------------- order of the axes
 
 
-@ports("torch.permute", "torch.Tensor.permute")
+@ports("torch.permute", "torch.permute_copy", "torch.Tensor.permute")
 def permute(input, *dims: int):
     return input.transpose(*dims)
 
 
-@ports("torch.transpose", "torch.swapdims", "torch.Tensor.transpose", "torch.Tensor.swapdims")
+@ports(
+    "torch.transpose",
+    "torch.swapdims",
+    "torch.transpose_copy",
+    "torch.Tensor.transpose",
+    "torch.Tensor.swapdims",
+)
 def transpose(input, dim0, dim1):
     return input.swapaxes(dim0, dim1)
 
@@ -114,7 +121,7 @@ def swapaxes(input, axis0, axis1):
     return input.swapaxes(axis0, axis1)
 
 
-@ports("torch.t", "torch.Tensor.t")
+@ports("torch.t", "torch.t_copy", "torch.Tensor.t")
 def t(input):
     return input.T
 
@@ -152,7 +159,7 @@ def roll(input, shifts, dims=None):
 # -------------------------------------------------------------------------------------- repeating
 
 
-@ports("torch.Tensor.expand")
+@ports("torch.expand_copy", "torch.Tensor.expand")
 def expand(input, *size: int):
     """Like jnp.broadcast_to, where -1 keeps the size that an axis has."""
     if -1 not in size:
@@ -264,10 +271,15 @@ def combinations(input, r=2, with_replacement=False):
     return input[index[:, np.all(steps >= 0 if with_replacement else steps > 0, axis=0)].T]
 
 
+@ports("torch.constant_pad_nd")
+def constant_pad_nd(input, pad, value=0):
+    return pad_axes(input, pad, value=value)
+
+
 # --------------------------------------------------------------------------------------- splitting
 
 
-@ports("torch.split")
+@ports("torch.split", "torch.unsafe_split")
 def split(tensor, split_size_or_sections: int, dim=0) -> list[jax.Array]:
     """Pieces of one size and a shorter last one."""
     return jnp.split(
@@ -277,28 +289,34 @@ def split(tensor, split_size_or_sections: int, dim=0) -> list[jax.Array]:
     )
 
 
-@ports("torch.split")
+@ports("torch.split", "torch.unsafe_split")
 def split_sections(tensor, split_size_or_sections: tuple | list, dim=0) -> list[jax.Array]:
     """Pieces of the sizes listed; jnp.split takes the places where to cut."""
     return jnp.split(tensor, np.cumsum(split_size_or_sections)[:-1], axis=dim)
 
 
-@ports("torch.Tensor.split")
+@ports("torch.split_copy", "torch.unsafe_split", "torch.Tensor.split", "torch.Tensor.unsafe_split")
 def split_method(input, split_size: int, dim=0) -> list[jax.Array]:
     return split(input, split_size, dim)
 
 
-@ports("torch.Tensor.split")
+@ports("torch.Tensor.split", "torch.Tensor.unsafe_split")
 def split_method_sections(input, split_size: tuple | list, dim=0) -> list[jax.Array]:
     return split_sections(input, split_size, dim)
 
 
-@ports("torch.split_with_sizes", "torch.Tensor.split_with_sizes")
+@ports(
+    "torch.split_with_sizes",
+    "torch.split_with_sizes_copy",
+    "torch.unsafe_split_with_sizes",
+    "torch.Tensor.split_with_sizes",
+    "torch.Tensor.unsafe_split_with_sizes",
+)
 def split_with_sizes(input, split_sizes, dim=0) -> list[jax.Array]:
     return split_sections(input, split_sizes, dim)
 
 
-@ports("torch.chunk", "torch.unsafe_chunk", "torch.Tensor.chunk")
+@ports("torch.chunk", "torch.unsafe_chunk", "torch.Tensor.chunk", "torch.Tensor.unsafe_chunk")
 def chunk(input, chunks, dim=0) -> list[jax.Array]:
     """Pieces of ceil(size / chunks) and a shorter last one; jnp.split alone takes only equal ones."""
     if input.shape[dim] % chunks == 0:
@@ -332,12 +350,12 @@ def dsplit(input, indices_or_sections) -> list[jax.Array]:
     return jnp.dsplit(input, indices_or_sections)
 
 
-@ports("torch.unbind", "torch.Tensor.unbind")
+@ports("torch.unbind", "torch.unbind_copy", "torch.Tensor.unbind")
 def unbind(input, dim=0) -> tuple[jax.Array, ...]:
     return jnp.unstack(input, axis=dim)
 
 
-@ports("torch.Tensor.unfold")
+@ports("torch.unfold_copy", "torch.Tensor.unfold")
 def unfold(input, dimension, size, step):
     """Windows along an axis; what is inside a window becomes the last axis."""
     if input.ndim == 0:
@@ -350,7 +368,7 @@ def unfold(input, dimension, size, step):
 # ---------------------------------------------------------------------------------------- diagonals
 
 
-@ports("torch.diagonal", "torch.Tensor.diagonal")
+@ports("torch.diagonal", "torch.diagonal_copy", "torch.Tensor.diagonal")
 def diagonal(input, offset=0, dim1=0, dim2=1):
     return jnp.diagonal(input, offset=offset, axis1=dim1, axis2=dim2)
 

@@ -25,14 +25,28 @@ After (jax):
         def _init_weights(self, module):
             if isinstance(module, Linear):
                 module.bias[...] = jnp.zeros_like(module.bias)
+After (mlx):
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(2, 3)
+            for module in self.modules():
+                self._init_weights(module)
+
+        def _init_weights(self, module):
+            if isinstance(module, nn.Linear):
+                module.bias = mx.zeros_like(module.bias)
 Why:
-    flax modules have no `apply`; `nnx.iter_modules` visits the module and all inside it.
+    flax modules have no `apply`, and MLX's is another: `nnx.iter_modules` and `modules()` visit the
+    module and all inside it.
 """
 
 from __future__ import annotations
 
 from torchport_translators.catalogue.code import Binding
-from torchport_translators.emit.imports import ROOTS
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.function_header import takes_rngs
 from torchport_translators.rewrites.registry import statement
@@ -51,7 +65,6 @@ def apply_statement(rw: Rewriter, node: Node) -> bool:
     positional, _ = rw.arguments(call)
     if len(positional) != 1:
         return False
-    rw.imports.needed.add(ROOTS["nnx"])
     owner = rw.expr(call["function"]["object"]).within(Binding.ATOM)
     function = rw.expr(positional[0]).within(Binding.ATOM)
     rngs = ""
@@ -59,9 +72,10 @@ def apply_statement(rw: Rewriter, node: Node) -> bool:
     if isinstance(kind, k.FunctionRef) and takes_rngs(kind.function):
         rngs = f", rngs={rw.rngs()}"
     module = rw.fresh("module")
-    indent = rw.source.indent(node)
-    rw.replace(
-        node,
-        f"for _, {module} in nnx.iter_modules({owner}):\n{indent}    {function}({module}{rngs})",
-    )
+    indent = rw.indent(node)
+    if rw.idioms.variables:
+        loop = f"for _, {module} in {rw.imports.add_root('nnx.iter_modules')}({owner}):"
+    else:
+        loop = f"for {module} in {owner}.modules():"
+    rw.replace(node, f"{loop}\n{indent}    {function}({module}{rngs})")
     return True

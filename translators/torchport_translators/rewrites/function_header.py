@@ -20,8 +20,18 @@ After (jax):
 
     def sample(n: int, *, rngs: nnx.Rngs):
         return jax.random.uniform(rngs(), (n,))
+After (mlx):
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    class Noise(nn.Module):
+        def __call__(self, x: mx.array) -> mx.array:
+            return nn.relu(x)
+
+    def sample(n: int):
+        return mx.random.uniform(shape=(n,))
 Why:
-    A call of a flax module runs `__call__`, and JAX has no global random state: what draws random
+    A call of a module runs `__call__`, and JAX has no global random state: what draws random
     numbers is given the state to draw from.
 When not:
     A function that seeds (`torch.manual_seed`) makes its own state and takes none.

@@ -1,4 +1,4 @@
-"""In-place methods: arrays of the target do not change, so the name is bound to a new one.
+"""In-place methods and functions: arrays do not change, so the name is bound to a new one.
 
 Before:
     import torch
@@ -12,6 +12,7 @@ Before:
         def forward(self, x):
             y = x * 2
             y.mul_(3).add_(1)
+            torch.neg_(y)
             y[0].zero_()
             self.count.add_(1)
             return y
@@ -26,11 +27,13 @@ After (jax):
         def __call__(self, x):
             y = x * 2
             y = y * 3 + 1
+            y = -y
             y = y.at[0].set(jnp.zeros_like(y[0]))
             self.count[...] = self.count + 1
             return y
 Why:
-    `x.add_(y)` is `torch.Tensor.add` with the result stored where `x` was.
+    `x.add_(y)` is `torch.Tensor.add` with the result stored where `x` was, `torch.neg_(x)` is
+    `torch.neg`.
 When not:
     The result of an in-place call on a new value (`torch.empty(3).uniform_()`) is just that value.
 """
@@ -39,7 +42,6 @@ from __future__ import annotations
 
 from torchport_translators.catalogue.code import Binding, Code
 from torchport_translators.catalogue.inline import Result
-from torchport_translators.emit.imports import ROOTS
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.places import place_of, root_of, store
 from torchport_translators.rewrites.registry import expression, statement
@@ -47,9 +49,9 @@ from torchport_translators.rewrites.shared_memory import memory_at, seen_later, 
 from torchport_translators.source import kinds as k
 from torchport_translators.source.sharing import (
     called_function,
-    is_in_place,
     is_label,
     method,
+    overwritten,
     sharing,
 )
 from torchport_translators.source.syntax import Node
@@ -74,9 +76,20 @@ _COMPARING = frozenset(
         "logical_not_",
     ]
 )
-# These change what a tensor looks like for all its names, but nothing in its memory.
+# These change what a tensor is for all its names, but nothing in its memory.
 _RESHAPING = frozenset(
-    ["t_", "squeeze_", "unsqueeze_", "transpose_", "swapaxes_", "resize_", "set_", "as_strided_"]
+    [
+        "t_",
+        "squeeze_",
+        "unsqueeze_",
+        "transpose_",
+        "swapaxes_",
+        "resize_",
+        "resize_as_",
+        "set_",
+        "as_strided_",
+        "detach_",
+    ]
 )
 
 
@@ -97,14 +110,14 @@ def in_place(rw: Rewriter, node: Node) -> bool:
         return False
     if _is_left(rw, call, result):
         return True
-    text = stored(rw, place, _cast(rw, call, place, result), node)
-    write_statements(rw, node, [text, *settle(rw, subject, node, alike=_reshapes(call))])
+    text = stored(rw, place, _cast(rw, call, place, result), node, alike=_reshapes(rw, call))
+    write_statements(rw, node, [text, *settle(rw, subject, node, alike=_reshapes(rw, call))])
     return True
 
 
 def write_statements(rw: Rewriter, node: Node, lines: list[str]) -> None:
     """Put statements in the place of one."""
-    separator = f"\n{rw.source.indent(node)}" if rw.current.hoistable else "; "
+    separator = f"\n{rw.indent(node)}" if rw.current.hoistable else "; "
     rw.replace(node, separator.join(lines))
 
 
@@ -112,10 +125,7 @@ def write_statements(rw: Rewriter, node: Node, lines: list[str]) -> None:
 def in_place_value(rw: Rewriter, node: Node) -> Code | None:
     """`y = x.add_(1)`: x changes first, then it is the value."""
     subject = _changed(rw, node)
-    parent = node.parent
-    if subject is None or (
-        parent is not None and parent.type == "attribute" and _is_chained(rw, node)
-    ):
+    if subject is None or _is_chained(rw, node):
         return None
     place = place_of(rw, subject)
     result = _value(rw, node)
@@ -125,40 +135,62 @@ def in_place_value(rw: Rewriter, node: Node) -> Code | None:
         return result.code() if isinstance(result, Result) else result
     value = _cast(rw, node, place or subject, result)
     if place is None:
-        for line in settle(rw, subject, node, alike=_reshapes(node)):
+        for line in settle(rw, subject, node, alike=_reshapes(rw, node)):
             rw.after(line)
         return value
     if _assigned_name(rw, rw.current.node, node) == rw.source[place]:
-        _after(rw, settle(rw, subject, node, alike=_reshapes(node)))
+        _after(rw, settle(rw, subject, node, alike=_reshapes(rw, node)))
         return value
     if not seen_later(rw, subject, node):
-        settle(rw, subject, node, alike=_reshapes(node))
+        settle(rw, subject, node, alike=_reshapes(rw, node))
         return value
     if not rw.may_hoist():
         rw.find("in-place", f"{rw.source[place]} is changed in place inside an expression", node)
         return value
     _tell_read_before(rw, subject, node)
-    rw.before(stored(rw, place, value, node))
-    for line in settle(rw, subject, node, alike=_reshapes(node)):
+    rw.before(stored(rw, place, value, node, alike=_reshapes(rw, node)))
+    for line in settle(rw, subject, node, alike=_reshapes(rw, node)):
         rw.before(line)
     return rw.expr(place)
 
 
-def stored(rw: Rewriter, place: Node, value: Code, node: Node) -> str:
-    """The statement that puts a new value in a place; inside `no_grad` it may be a constant."""
+def stored(rw: Rewriter, place: Node, value: Code, node: Node, *, alike: bool = False) -> str:
+    """The statement that puts a new value in a place; inside `no_grad` it may be a constant.
+
+    `alike`: the value has another shape than the place.
+    """
+    value = _constant(rw, place, value, node)
+    if rw.idioms.elements_change and not alike and _is_seen_elsewhere(rw, place, node):
+        return f"{rw.expr(place).text}[...] = {value.within(Binding.TUPLE)}"
+    return store(rw, place, value)
+
+
+def _is_seen_elsewhere(rw: Rewriter, place: Node, node: Node) -> bool:
+    """Whether a caller or another name sees what happens to the array that a name is bound to."""
+    key = sharing(rw.inference).key(place) if place.type in ("identifier", "attribute") else None
+    if key is None:
+        return False
+    memory = memory_at(rw, node)
+    return memory.is_parameter(key, node) or any(
+        memory.live(other, node) for other in memory.partners(key, node)
+    )
+
+
+def _constant(rw: Rewriter, place: Node, value: Code, node: Node) -> Code:
+    """The value, made a constant for the gradient where the place is one inside `no_grad`."""
     root = root_of(rw, place)
     function = rw.inference.function_at(node)
     if rw.stopping is None or root is None or function is rw.inference.module:
-        return store(rw, place, value)
+        return value
     if isinstance(root.kind, k.Tensor) and root.kind.integer:
-        return store(rw, place, value)
+        return value
     if rw.is_variable(root):
         if not _is_buffer(rw, root):
-            return store(rw, place, value)
+            return value
     elif root.type == "identifier":
         key = rw.source[root]
         if key not in rw.stopping.names:
-            return store(rw, place, value)
+            return value
         block = next((a for a in node.ancestors() if a.type == "with_statement"), None)
         if block is not None and not any(
             block.start <= bind.at.start < node.start
@@ -170,9 +202,9 @@ def stored(rw: Rewriter, place: Node, value: Code, node: Node) -> str:
                 "it were not, in the port they see the change",
                 node,
             )
-            return store(rw, place, value)
-    rw.imports.needed.add(ROOTS["jax"])
-    return store(rw, place, Code(f"jax.lax.stop_gradient({value.within(Binding.TEST)})"))
+            return value
+    function = rw.imports.add_root(rw.idioms.stop_gradient)
+    return Code(f"{function}({value.within(Binding.TEST)})")
 
 
 def _is_buffer(rw: Rewriter, place: Node) -> bool:
@@ -208,8 +240,12 @@ def _value(rw: Rewriter, call: Node) -> Result | Code | None:
     return rw.inline(call, without=frozenset(("out",)))
 
 
-def _reshapes(call: Node) -> bool:
-    return (method(call) or "") in _RESHAPING
+def _reshapes(rw: Rewriter, call: Node) -> bool:
+    return _name(rw, call) in _RESHAPING
+
+
+def _name(rw: Rewriter, call: Node) -> str:
+    return (method(call) or rw.called_api(call) or "").rpartition(".")[2]
 
 
 def _is_left(rw: Rewriter, call: Node, result: Result | Code) -> bool:
@@ -221,8 +257,7 @@ def _is_left(rw: Rewriter, call: Node, result: Result | Code) -> bool:
 def _cast(rw: Rewriter, call: Node, place: Node, result: Result | Code) -> Code:
     """The value in the dtype that the place keeps."""
     code = result if isinstance(result, Code) else result.code()
-    name = (method(call) or rw.called_api(call) or "").rpartition(".")[2]
-    if name not in _COMPARING:
+    if _name(rw, call) not in _COMPARING:
         return code
     return Code(f"{code.within(Binding.ATOM)}.astype({rw.expr(place).within(Binding.ATOM)}.dtype)")
 
@@ -279,10 +314,13 @@ def _is_written(rw: Rewriter, node: Node) -> bool:
         return False
     match parent.type:
         case "attribute" if parent.parent is not None and parent.parent.type == "call":
-            name = method(parent.parent) or ""
-            return is_in_place(name) or (
-                place_of(rw, parent.parent) is not None and _is_written(rw, parent.parent)
+            call = parent.parent
+            return overwritten(rw.source, call) is node or (
+                place_of(rw, call) is not None and _is_written(rw, call)
             )
+        case "argument_list" | "keyword_argument":
+            call = next(ancestor for ancestor in node.ancestors() if ancestor.type == "call")
+            return overwritten(rw.source, call) is node
         case "subscript":
             return node.field == "value" and _is_written(rw, parent)
         case "assignment" | "augmented_assignment":
@@ -304,12 +342,9 @@ def _changed(rw: Rewriter, call: Node) -> Node | None:
 
 
 def _is_chained(rw: Rewriter, node: Node) -> bool:
-    """`x.mul_(2)` in `x.mul_(2).add_(1)`: the outer call changes x."""
-    outer = node.parent.parent if node.parent is not None else None
-    if outer is None or outer.type != "call":
-        return False
-    name = method(outer)
-    return name is not None and is_in_place(name)
+    """`x.mul_(2)` in `x.mul_(2).add_(1)` or `torch.relu_(x.mul_(2))`: the outer call changes x."""
+    outer = next((ancestor for ancestor in node.ancestors() if ancestor.type == "call"), None)
+    return outer is not None and overwritten(rw.source, outer) is node
 
 
 def _assigned_name(rw: Rewriter, statement: Node, value: Node) -> str | None:

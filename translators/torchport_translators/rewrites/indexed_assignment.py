@@ -1,4 +1,4 @@
-"""Assignment to an element: a new array with the element set.
+"""Assignment to an element: in JAX a new array with the element set.
 
 Before:
     import torch
@@ -21,10 +21,22 @@ After (jax):
         y = y.at[0].set(y[1])
         y = y.at[1].set(y[0])
         return y
+After (mlx):
+    import mlx.core as mx
+
+    def mask(x: mx.array, i: mx.array):
+        y = x * 1
+        y[:, 0] = 0
+        y[i, 1:] += 2
+        y[0, 1] = 3
+        y[0] = y[1]
+        y[1] = y[0]
+        return y
 Why:
     A `jax.Array` does not change; `x.at[i].set(v)` is a copy with the element set, and under `jit`
     no copy is made. An index that may name one element twice is not added to in the port with
-    `.at[i].add`, which would add twice where torch adds once.
+    `.at[i].add`, which would add twice where torch adds once. An `mx.array` is assigned to as a tensor
+    is, though what was made of it, a view in torch, does not change with it.
 When not:
     The element belongs to a list, a dict or a module's variable: those do change.
 """
@@ -209,7 +221,15 @@ def _combined(old: Code, symbol: str, value: Code) -> Code:
     return Code(f"{old.within(level)} {symbol} {value.within(Binding(level + 1))}", level)
 
 
+def _reads_mask(rw: Rewriter, left: Node) -> bool:
+    return rw.expr(left).text != rw.splice(left).text
+
+
 def _update(rw: Rewriter, left: Node, symbol: str, value: Code, node: Node) -> str:
+    if rw.idioms.elements_change:
+        if _reads_mask(rw, left) or rw.stopping is not None:
+            return stored(rw, left, _combined(rw.value(left), symbol, value), node)
+        return f"{rw.splice(left).text} {symbol}= {value.within(Binding.TEST)}"
     base, index = element(rw, left)
     place = place_of(rw, base)
     if place is not None and rw.is_variable(place) and not repeats(left) and rw.stopping is None:

@@ -40,7 +40,7 @@ from torchport_translators.source import kinds as k
 from torchport_translators.source.syntax import Node
 
 
-@statement("expression_statement")
+@statement("expression_statement", target="jax")
 def lambda_attribute(rw: Rewriter, node: Node) -> bool:
     function = rw.function
     if function.cls is None or not function.is_constructor or not function.cls.is_module:
@@ -55,8 +55,8 @@ def lambda_attribute(rw: Rewriter, node: Node) -> bool:
     aliases = _aliases(rw, made)
     if aliases is None:
         return False
-    indent = rw.source.indent(function.node)
-    inner = rw.source.indent(node)
+    indent = rw.indent(function.node)
+    inner = rw.indent(node)
     parameters = made.get("parameters")
     names = f", {rw.source[parameters]}" if parameters is not None else ""
     name = rw.source[assignment["left"]["attribute"]]

@@ -1,4 +1,4 @@
-"""Weights of layers by name: flax calls them otherwise, and keeps some in another layout.
+"""Weights of layers by name: the target calls some otherwise, and keeps some in another layout.
 
 Before:
     import torch
@@ -25,9 +25,23 @@ After (jax):
 
         def __call__(self, x):
             return self.norm(self.fc(x)) + jnp.sum(self.fc.kernel.T) * self.norm.scale
+After (mlx):
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(2, 3)
+            self.norm = nn.LayerNorm(3)
+            self.fc.bias = mx.zeros_like(self.fc.bias)
+
+        def __call__(self, x):
+            return self.norm(self.fc(x)) + mx.sum(self.fc.weight) * self.norm.weight
 Why:
     A flax `kernel` is torch's `weight` with input features before output features, and channels
-    last; an embedding's is called `embedding`, a norm's `scale`.
+    last; an embedding's is called `embedding`, a norm's `scale`. MLX has torch's names, and the channels
+    of convolutions last.
 When not:
     The layer is one of several classes whose weights have different names: then the statement is
     written for each class, or the use is a finding.
@@ -41,7 +55,6 @@ from dataclasses import dataclass
 from torchport_translators.catalogue.code import Binding, Code
 from torchport_translators.catalogue.expressions import Hole
 from torchport_translators.catalogue.inline import Unsupported
-from torchport_translators.emit.imports import ROOTS
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.places import store
 from torchport_translators.rewrites.registry import expression, statement
@@ -51,11 +64,11 @@ from torchport_translators.source.syntax import Node
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where flax keeps a torch parameter: the attribute, and the layout change each way."""
+    """Where the target keeps a torch parameter: the attribute, and the layout change each way."""
 
     attribute: str
     to_torch: str = "{}"
-    to_flax: str = "{}"
+    to_target: str = "{}"
 
     @property
     def moved(self) -> bool:
@@ -75,7 +88,7 @@ def _convolution(axes: int) -> Stored:
 
 _SCALE = {"weight": Stored("scale")}
 _MOMENTS = {"running_mean": Stored("mean"), "running_var": Stored("var")}
-_LAYERS: dict[str, dict[str, Stored]] = {
+_FLAX: dict[str, dict[str, Stored]] = {
     "torch.nn.Linear": {"weight": Stored("kernel", "{}.T", "{}.T")},
     "torch.nn.Embedding": {"weight": Stored("embedding")},
     "torch.nn.LayerNorm": _SCALE,
@@ -86,21 +99,45 @@ _LAYERS: dict[str, dict[str, Stored]] = {
     **{f"torch.nn.BatchNorm{axes}d": _SCALE | _MOMENTS for axes in (1, 2, 3)},
 }
 
+
+def _channels_last(axes: int) -> dict[str, Stored]:
+    """(out, *window, in) in MLX, (out, in, *window) in torch."""
+    return {
+        "weight": Stored(
+            "weight", f"mx.moveaxis({{}}, {axes + 1}, 1)", f"mx.moveaxis({{}}, 1, {axes + 1})"
+        )
+    }
+
+
+_PLAIN = {"weight": Stored("weight")}
+_OWN_MOMENTS = {name: Stored(name) for name in _MOMENTS}
+_MLX: dict[str, dict[str, Stored]] = {
+    **{
+        f"torch.nn.{name}": _PLAIN
+        for name in ("Linear", "Embedding", "LayerNorm", "GroupNorm", "RMSNorm")
+    },
+    **{f"torch.nn.Conv{axes}d": _channels_last(axes) for axes in (1, 2, 3)},
+    **{f"torch.nn.InstanceNorm{axes}d": _PLAIN for axes in (1, 2, 3)},
+    **{f"torch.nn.BatchNorm{axes}d": _PLAIN | _OWN_MOMENTS for axes in (1, 2, 3)},
+}
+_LAYERS = {"jax": _FLAX, "mlx": _MLX}
+
 # Initialisers whose values do not depend on which axis is which.
 _LAYOUT_FREE = frozenset(["zeros_", "ones_", "constant_", "normal_", "uniform_", "trunc_normal_"])
 
 
-def stored_at(node: Node, name: str) -> Stored | None:
-    """How flax keeps the parameter that `layer.name` is; None if it is not one of a known layer."""
+def stored_at(rw: Rewriter, node: Node, name: str) -> Stored | None:
+    """How the target keeps the parameter `layer.name`; None if it is not one of a known layer."""
+    layers = _LAYERS[rw.catalogue.target]
     kind = node["object"].kind if node.type == "attribute" else None
     if not isinstance(kind, k.Instance) or kind.api is None:
         return None
     if name == "bias":
         return Stored(name)
     if kind.among:
-        found = {_LAYERS.get(api, {}).get(name) for api in kind.among}
+        found = {layers.get(api, {}).get(name) for api in kind.among}
         return found.pop() if len(found) == 1 else None
-    return _LAYERS.get(kind.api, {}).get(name)
+    return layers.get(kind.api, {}).get(name)
 
 
 def parameter_place(rw: Rewriter, node: Node) -> tuple[Code, Stored] | None:
@@ -111,7 +148,7 @@ def parameter_place(rw: Rewriter, node: Node) -> tuple[Code, Stored] | None:
     name = rw.source[node["attribute"]]
     if name == "data":
         return parameter_place(rw, owner)
-    stored = stored_at(node, name)
+    stored = stored_at(rw, node, name)
     if stored is None:
         return None
     return Code(f"{rw.expr(owner).within(Binding.ATOM)}.{stored.attribute}"), stored
@@ -123,9 +160,27 @@ def parameter(rw: Rewriter, node: Node) -> Code | None:
     if place is None or rw.source[node["attribute"]] == "data":
         return None
     code, stored = place
-    if "jnp" in stored.to_torch:
-        rw.imports.needed.add(ROOTS["jnp"])
+    _note_import(rw, stored.to_torch)
     return Code(stored.to_torch.format(code.text))
+
+
+@expression("comparison_operator", target="mlx")
+def present(rw: Rewriter, node: Node) -> Code | None:
+    """`layer.bias is not None`: a layer of MLX without a bias has no such attribute."""
+    sides = [child for child in node.children if child.field != "operators"]
+    operators = [rw.source[child] for child in node.children if child.field == "operators"]
+    if len(sides) != 2 or sides[1].type != "none" or operators[0] not in ("is", "is not"):
+        return None
+    tested = sides[0]
+    if tested.type != "attribute":
+        return None
+    name = rw.source[tested["attribute"]]
+    if stored_at(rw, tested, name) is None:
+        return None
+    word = "not in" if operators[0] == "is" else "in"
+    return Code(
+        f'"{name}" {word} {rw.expr(tested["object"]).within(Binding.BIT_OR)}', Binding.COMPARE
+    )
 
 
 @statement("expression_statement")
@@ -163,19 +218,25 @@ def _initialised(rw: Rewriter, call: Node, api: str, target: Node) -> str | None
         return None if value is None else store(rw, target, value)
     code, stored = place
     extra: dict[str, ast.expr] = {}
-    shown, back = Hole(code, k.TENSOR, variable=True), "{}"
+    shown, back = Hole(code, k.TENSOR, variable=rw.idioms.variables), "{}"
     if stored.moved and api.rpartition(".")[2] not in _LAYOUT_FREE:
         if any(param.name == "in_axis" for param in rw.catalogue.find(api)[0].params):
             extra = {"in_axis": ast.Constant(-2), "out_axis": ast.Constant(-1)}
         else:
-            shown, back = Hole(Code(stored.to_torch.format(code.text)), k.TENSOR), stored.to_flax
-            if "jnp" in back:
-                rw.imports.needed.add(ROOTS["jnp"])
+            shown, back = Hole(Code(stored.to_torch.format(code.text)), k.TENSOR), stored.to_target
+            _note_import(rw, back)
     value = _value(rw, call, api, shown, extra)
     if value is None:
         return None
     text = value.within(Binding.ATOM if back == "{}.T" else Binding.TEST)
-    return f"{code.text}[...] = {back.format(text)}"
+    held = f"{code.text}[...]" if rw.idioms.variables else code.text
+    return f"{held} = {back.format(text)}"
+
+
+def _note_import(rw: Rewriter, layout: str) -> None:
+    """The import that a change of layout needs."""
+    if layout.startswith(f"{rw.idioms.array}."):
+        rw.imports.root(rw.idioms.array)
 
 
 def _value(
@@ -205,7 +266,8 @@ def _by_class(rw: Rewriter, api: str, target: Node) -> tuple[Code, Stored] | Non
     if not isinstance(owner_kind, k.Instance) or not owner_kind.among or not rw.may_hoist():
         return None
     name = rw.source[target["attribute"]]
-    found = [(cls, _LAYERS.get(cls, {}).get(name)) for cls in owner_kind.among]
+    layers = _LAYERS[rw.catalogue.target]
+    found = [(cls, layers.get(cls, {}).get(name)) for cls in owner_kind.among]
     if api.rpartition(".")[2] not in _LAYOUT_FREE:
         return None
     owner = rw.expr(target["object"]).within(Binding.ATOM)

@@ -1,4 +1,4 @@
-"""Lists as indices: JAX indexes with arrays only.
+"""Lists as indices: JAX and MLX index with arrays only.
 
 Before:
     import torch
@@ -13,14 +13,20 @@ After (jax):
     def pick(x: jax.Array):
         order = [1, 0]
         return x[jnp.array([0, 2])], x[:, jnp.array([1])], x[jnp.array(order)]
+After (mlx):
+    import mlx.core as mx
+
+    def pick(x: mx.array):
+        order = [1, 0]
+        return x[mx.array([0, 2])], x[:, mx.array([1])], x[mx.array(order)]
 Why:
-    `jax.Array` refuses a list as an index, as it would be slow in a traced function.
+    `jax.Array` refuses a list as an index, as it would be slow in a traced function; `mx.array` does
+    not take it either.
 """
 
 from __future__ import annotations
 
 from torchport_translators.catalogue.code import Code
-from torchport_translators.emit.imports import ROOTS
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.registry import expression
 from torchport_translators.source import kinds as k
@@ -36,5 +42,5 @@ def list_index(rw: Rewriter, node: Node) -> Code | None:
         return None
     if not isinstance(node.kind, k.Sequence) or node.kind.name != "list":
         return None
-    rw.imports.needed.add(ROOTS["jnp"])
-    return Code(f"jnp.array({rw.splice(node).text})")
+    array = rw.imports.add_root(f"{rw.idioms.array}.array")
+    return Code(f"{array}({rw.splice(node).text})")

@@ -19,6 +19,15 @@ After (jax):
         n = sum(p.size for p in jax.tree.leaves(nnx.state(model, nnx.Param)))
         model.eval()
         return model
+After (mlx):
+    import mlx.nn as nn
+    from mlx.utils import tree_flatten
+
+    def build(device):
+        model = nn.Sequential(nn.ReLU()).eval()
+        n = sum(p.size for _, p in tree_flatten(model.trainable_parameters()))
+        model.train(False)
+        return model
 Why:
     JAX places arrays itself; a module's parameters are its state of the type `nnx.Param`.
 """
@@ -89,7 +98,7 @@ def _method(rw: Rewriter, node: Node) -> str | None:
 def method_statement(rw: Rewriter, node: Node) -> bool:
     call = node.children[0]
     name = _method(rw, call)
-    if name in ("train", "eval"):
+    if name in ("train", "eval") and rw.idioms.variables:
         positional, keywords = rw.arguments(call)
         mode = positional[0] if positional else keywords.get("mode")
         owner = rw.expr(call["function"]["object"]).within(Binding.ATOM)
@@ -119,8 +128,10 @@ def method_call(rw: Rewriter, node: Node) -> Code | None:
         return _forward(rw, node)
     if name in _MOVES:
         return rw.expr(receiver)
-    if name in ("train", "eval") and not _is_statement(node):
+    if name in ("train", "eval") and rw.idioms.variables and not _is_statement(node):
         return _mode_in_expression(rw, node, receiver, name)
+    if name in _ITERATORS and not rw.idioms.variables:
+        return _iterated(rw, node, name)
     if name in _ITERATORS:
         rw.imports.needed.update((ROOTS["nnx"],))
         if name == "parameters":
@@ -137,7 +148,47 @@ def method_call(rw: Rewriter, node: Node) -> Code | None:
     return None
 
 
-@statement("for_statement")
+def _iterated(rw: Rewriter, node: Node, name: str) -> Code:
+    """What MLX gives of a module: `modules()` is a list, its parameters are a tree."""
+    owner = rw.expr(node["function"]["object"]).within(Binding.ATOM)
+    if name == "modules":
+        return Code(f"{owner}.modules()")
+    item = "m" if name == "children" else "p"
+    return Code(f"[{item} for _, {item} in {_named(rw, node, name)}]")
+
+
+def _named(rw: Rewriter, node: Node, name: str) -> str:
+    """MLX's pairs of a name and a child or parameter."""
+    owner = rw.expr(node["function"]["object"]).within(Binding.ATOM)
+    flatten = rw.imports.add("mlx.utils", "tree_flatten", "tree_flatten")
+    if name == "children":
+        is_leaf = f"is_leaf={rw.imports.add_root('nn.Module')}.is_module"
+        return f"{flatten}({owner}.children(), {is_leaf})"
+    return f"{flatten}({owner}.trainable_parameters())"
+
+
+@expression("for_in_clause", target="mlx")
+def comprehended(rw: Rewriter, node: Node) -> Code | None:
+    """`for p in model.parameters()` inside a comprehension."""
+    name = _method(rw, node["right"])
+    if name not in ("children", "parameters") or node["left"].type != "identifier":
+        return None
+    return Code(f"for _, {rw.source[node['left']]} in {_named(rw, node['right'], name)}")
+
+
+@statement("for_statement", target="mlx")
+def loop_over_named(rw: Rewriter, node: Node) -> bool:
+    """`for p in model.parameters():`"""
+    name = _method(rw, node["right"])
+    if name not in ("children", "parameters") or node["left"].type != "identifier":
+        return False
+    rw.edits.insert(node["left"].start, "_, ")
+    rw.edits.replace(node["right"].start, node["right"].end, _named(rw, node["right"], name))
+    rw.block(node["body"])
+    return True
+
+
+@statement("for_statement", target="jax")
 def loop_over_modules(rw: Rewriter, node: Node) -> bool:
     """`for m in self.modules()`: flax gives each module with its path."""
     name = _method(rw, node["right"])

@@ -29,9 +29,26 @@ After (jax):
         def __call__(self, x):
             self.mean[...] = self.mean + 1
             return self.weight * (x - self.mean)
+After (mlx):
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    class Scale(nn.Module):
+        def __init__(self, n: int):
+            super().__init__()
+            self.weight = mx.ones((n,))
+            self.mean = mx.zeros((n,))
+            self.mask = mx.ones((n, n))
+            self.bias = None
+            self.freeze(keys=["mean", "mask"], recurse=False)
+
+        def __call__(self, x):
+            self.mean = self.mean + 1
+            return self.weight * (x - self.mean)
 Why:
     An `nnx.Param` is what optimizers train; an `nnx.Variable` is state that is saved with the module
-    but not trained, which is what a buffer is. A buffer that is not saved is a plain array.
+    but not trained, which is what a buffer is. A buffer that is not saved is a plain array. In MLX
+    every array of a module is trained that is not frozen.
 When not:
     The name is not a literal string.
 """
@@ -67,7 +84,8 @@ def register(rw: Rewriter, node: Node) -> bool:
     value = rw.expr(value_node).within(Binding.TEST)
     persistent = given.get("persistent")
     saved = persistent is None or rw.source[persistent] != "False"
-    if method.name == "register_buffer" and saved and value != "None":
+    buffer = method.name == "register_buffer" and rw.idioms.variables
+    if buffer and saved and value != "None":
         rw.imports.needed.add(ROOTS["nnx"])
         nullable = rw.nullable(value_node)
         value = f"nnx.Variable({value})"
@@ -77,7 +95,7 @@ def register(rw: Rewriter, node: Node) -> bool:
     return True
 
 
-@statement("expression_statement")
+@statement("expression_statement", target="jax")
 def value_of_buffer(rw: Rewriter, node: Node) -> bool:
     """A tensor assigned to a buffer's name is the buffer's new value."""
     assignment = node.children[0]
@@ -108,7 +126,7 @@ def _old_value(rw: Rewriter, buffer: Node) -> bool:
     return False
 
 
-@expression("call")
+@expression("call", target="jax")
 def copied(rw: Rewriter, node: Node) -> Code | None:
     """A copy of a variable is its value, which stays as it is when the variable changes."""
     if rw.called_api(node) != "torch.Tensor.clone":
@@ -120,7 +138,7 @@ def copied(rw: Rewriter, node: Node) -> Code | None:
     return Code(f"{rw.expr(receiver).text}[...]")
 
 
-@expression("attribute")
+@expression("attribute", target="jax")
 def returned(rw: Rewriter, node: Node) -> Code | None:
     """A method that returns a buffer or parameter gives its value at that time."""
     parent = node.parent

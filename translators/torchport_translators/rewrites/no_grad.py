@@ -1,4 +1,4 @@
-"""`no_grad`: JAX differentiates only what it is asked to; what must not be is stopped.
+"""`no_grad`: the target differentiates only what it is asked to; what must not be is stopped.
 
 Before:
     import torch
@@ -34,6 +34,21 @@ After (jax):
         return jax.lax.stop_gradient(jnp.exp(x))
 
     print(evaluate(jnp.ones((2,))))
+After (mlx):
+    import mlx.core as mx
+    import mlx.nn as nn
+
+    class Target(nn.Module):
+        def __call__(self, x, y):
+            # the target is a constant
+            # for the gradient
+            goal = mx.stop_gradient(mx.exp(y))
+            return x - goal
+
+    def evaluate(x):
+        return mx.stop_gradient(mx.exp(x))
+
+    print(evaluate(mx.ones((2,))))
 Why:
     Inside a function that may be differentiated, what torch computes without a graph is a constant.
 When not:
@@ -43,9 +58,9 @@ When not:
 from __future__ import annotations
 
 from torchport_translators.catalogue.code import Binding
-from torchport_translators.emit.imports import ROOTS
 from torchport_translators.rewriter import Rewriter, Stopping
 from torchport_translators.rewrites.registry import statement
+from torchport_translators.rewrites.settings import is_setting, tell
 from torchport_translators.source import kinds as k
 from torchport_translators.source.sharing import is_label, sharing
 from torchport_translators.source.syntax import Node
@@ -77,8 +92,8 @@ def _stops(rw: Rewriter, node: Node) -> bool | None:
 
 
 def _is_plain(rw: Rewriter, node: Node) -> bool:
-    """A context that measures, and changes nothing."""
-    return node.type == "call" and rw.called_api(node) in _PLAIN
+    """A context that measures or sets how torch runs, and changes nothing."""
+    return node.type == "call" and (rw.called_api(node) in _PLAIN or is_setting(rw, node))
 
 
 def _context(rw: Rewriter, node: Node) -> Node | None:
@@ -96,7 +111,11 @@ def with_no_grad(rw: Rewriter, node: Node) -> bool:
     context = _context(rw, node)
     if context is None:
         return False
-    rw.count(True)
+    api = rw.called_api(context)
+    if api is not None and is_setting(rw, context):
+        tell(rw, context, api)
+    else:
+        rw.count(True)
     stops = _stops(rw, context)
     body = node["body"]
     _dedent(rw, node, body)
@@ -105,7 +124,10 @@ def with_no_grad(rw: Rewriter, node: Node) -> bool:
         rw.stopping = Stopping(_read_after(rw, node), True)
     elif stops is False:
         rw.stopping = None
+    extra = _extra(rw, node)
+    rw.dedented += extra
     rw.block(body)
+    rw.dedented -= extra
     rw.stopping = outer
     return True
 
@@ -188,11 +210,11 @@ def stop(rw: Rewriter, value: Node) -> str:
         text = ", ".join(parts)
         opening, closing = _DISPLAYS[value.type]
         return f"{opening}{text}{closing}"
-    rw.imports.needed.add(ROOTS["jax"])
+    function = rw.imports.add_root(rw.idioms.stop_gradient)
     text = rw.value(value).within(Binding.TEST)
-    if text.startswith(("jax.lax.stop_gradient(", "lax.stop_gradient(")):
+    if text.startswith((f"{function}(", "lax.stop_gradient(")):
         return text
-    return f"jax.lax.stop_gradient({text})"
+    return f"{function}({text})"
 
 
 _DISPLAYS = {"expression_list": ("", ""), "tuple": ("(", ")"), "list": ("[", "]")}

@@ -9,9 +9,9 @@ from torchport_translators.source.sharing import (
     REARRANGING,
     RESHAPING,
     integer,
-    is_in_place,
     is_invertible,
     method,
+    overwritten,
     sharing,
 )
 from torchport_translators.source.syntax import Node
@@ -24,12 +24,14 @@ def place_of(rw: Rewriter, node: Node) -> Node | None:
     """
     match node.type:
         case "call":
+            changed = overwritten(rw.source, node)
+            if changed is not None:
+                return place_of(rw, changed)
             name = method(node)
             if name is None or not k.is_tensor(node["function"]["object"].kind):
                 return None
-            inner = place_of(rw, node["function"]["object"])
-            if inner is None or is_in_place(name):
-                return inner
+            if place_of(rw, node["function"]["object"]) is None:
+                return None
             return node if is_invertible(rw.source, name, _arguments(node)) else None
         case "identifier":
             return node
@@ -90,10 +92,13 @@ def store(rw: Rewriter, place: Node, value: Code) -> str:
             rw, place["value"]
         ):
             owner, index = element(rw, place)
+            if rw.idioms.elements_change:
+                return _store_element(rw, owner, index, value)
             updated = f"{rw.value(owner).within(Binding.ATOM)}.at[{index}].set({value.text})"
             return store(rw, owner, Code(updated))
         case "attribute" | "identifier" if rw.is_variable(place):
-            return f"{rw.expr(place).text}[...] = {value.within(Binding.TEST)}"
+            held = "[...]" if rw.idioms.variables else ""
+            return f"{rw.expr(place).text}{held} = {value.within(Binding.TEST)}"
         case "identifier":
             declare(rw, place)
             return f"{rw.source[place]} = {value.within(Binding.TEST)}"
@@ -181,8 +186,24 @@ def _store_view(rw: Rewriter, place: Node, value: Code) -> str:
     else:
         first = rw.expr(arguments[1]).within(Binding.SUM)
         index = f"{before}{texts[1]}:{first} + {rw.expr(arguments[2]).within(Binding.TERM)}"
+    if rw.idioms.elements_change:
+        return _store_element(rw, base, index, value)
     updated = f"{rw.value(base).within(Binding.ATOM)}.at[{index}].set({value.text})"
     return store(rw, base, Code(updated))
+
+
+def _store_element(rw: Rewriter, owner: Node, index: str, value: Code) -> str:
+    """Assign to an element; that of a view is assigned to in the view, which is then stored."""
+    if owner.type in ("identifier", "attribute") and not (
+        owner.type == "attribute" and k.is_tensor(owner["object"].kind)
+    ):
+        return f"{rw.expr(owner).text}[{index}] = {value.within(Binding.TUPLE)}"
+    if not rw.may_hoist():
+        rw.find("in-place", f"{rw.source[owner]} is changed in place inside an expression", owner)
+    name = rw.fresh("view")
+    rw.before(f"{name} = {rw.expr(owner).within(Binding.TEST)}")
+    rw.before(f"{name}[{index}] = {value.within(Binding.TUPLE)}")
+    return store(rw, owner, Code(name))
 
 
 def _arguments(call: Node) -> list[Node]:

@@ -11,13 +11,20 @@ After (jax):
 
     rngs = nnx.Rngs(0)
     x = jax.random.normal(rngs(), (3,))
+After (mlx):
+    import mlx.core as mx
+
+    mx.random.seed(0)
+    x = mx.random.normal((3,))
 Why:
-    JAX has no global random state to seed.
+    JAX has no global random state to seed; MLX has one.
 """
 
 from __future__ import annotations
 
-from torchport_translators.emit.imports import ROOTS
+from collections.abc import Callable
+
+from torchport_translators.emit.imports import Imports
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.registry import statement
 from torchport_translators.source.syntax import Node
@@ -40,6 +47,11 @@ def manual_seed(rw: Rewriter, node: Node) -> bool:
     if seed is None:
         return False
     rw.count(True)
-    rw.imports.needed.add(ROOTS["nnx"])
-    rw.replace(node, f"rngs = nnx.Rngs({rw.expr(seed).text})")
+    rw.replace(node, _SEEDED[rw.catalogue.target](rw.imports, rw.expr(seed).text))
     return True
+
+
+_SEEDED: dict[str, Callable[[Imports, str], str]] = {
+    "jax": lambda imports, seed: f"rngs = {imports.add_root('nnx.Rngs')}({seed})",
+    "mlx": lambda imports, seed: f"{imports.add_root('mx.random.seed')}({seed})",
+}

@@ -1,4 +1,4 @@
-"""What a Sequential holds: flax keeps it in `layers`.
+"""What a Sequential holds: flax and MLX keep it in `layers`.
 
 Before:
     from torch import nn
@@ -27,14 +27,27 @@ After (jax):
             for layer in self.net.layers:
                 x = layer(x)
             return head(x) * len(self.net.layers)
+After (mlx):
+    import mlx.nn as nn
+
+    class Features(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.ReLU(), nn.Tanh(), nn.Sigmoid())
+
+        def __call__(self, x):
+            head = nn.Sequential(*self.net.layers[:2])
+            x = self.net.layers[0](x)
+            for layer in self.net.layers:
+                x = layer(x)
+            return head(x) * len(self.net.layers)
 Why:
-    `nnx.Sequential` has no index, length or iteration of its own.
+    `nnx.Sequential` and MLX's `nn.Sequential` have no index, length or iteration of its own.
 """
 
 from __future__ import annotations
 
 from torchport_translators.catalogue.code import Binding, Code
-from torchport_translators.emit.imports import ROOTS
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.registry import expression
 from torchport_translators.source import kinds as k
@@ -55,8 +68,8 @@ def layer(rw: Rewriter, node: Node) -> Code | None:
     opening = rw.source.text.index("[", node["value"].end)
     index = rw.source.text[opening : node.end]
     if any(child.type == "slice" for child in node.children):
-        rw.imports.needed.add(ROOTS["nnx"])
-        return Code(f"nnx.Sequential(*{owner}.layers{index})")
+        sequential = rw.imports.add_root(rw.idioms.sequential)
+        return Code(f"{sequential}(*{owner}.layers{index})")
     return Code(f"{owner}.layers{index}")
 
 

@@ -36,9 +36,29 @@ After (jax):
         y = x * 1
         halve(y)
         return jnp.sum(y)
+After (mlx):
+    import mlx.core as mx
+
+    def spread(n: int, row: mx.array):
+        table = mx.zeros((n, 3))
+        first = table[0]
+        first[...] = mx.broadcast_to(row, first.shape).astype(first.dtype)
+        table[0] = first
+        view = table.reshape(-1)
+        view[-1] = 5
+        table = view.reshape(table.shape)
+        return table
+
+    def halve(values: mx.array):
+        values[...] = values / 2
+
+    def total(x: mx.array):
+        y = x * 1
+        halve(y)
+        return mx.sum(y)
 Why:
     A view of torch is another look at the same memory; arrays of the target share nothing that can
-    be seen. Where it is certain what a name is a view of, the change is written back to it, and other
+    be seen but an `mx.array` that has two names. Where it is certain what a name is a view of, the change is written back to it, and other
     views that are read later are taken anew.
 When not:
     The view may or may not share memory (`reshape`, `x.to(...)`, an element of a list), or a function
@@ -84,9 +104,8 @@ def settle(rw: Rewriter, subject: Node, at: Node, *, alike: bool = False) -> lis
         tell_others(rw, subject, at)
         return []
     key = sharing(rw.inference).key(root)
-    if key is not None:
+    if key is not None and (alike or not rw.idioms.elements_change):
         tell_caller(rw, memory, key, at)
-    key = sharing(rw.inference).key(root)
     return [] if key is None else _settle_place(rw, memory, key, at, alike)
 
 
@@ -126,11 +145,11 @@ def _settle_place(rw: Rewriter, memory: Memory, key: str, at: Node, alike: bool)
     lines: list[str] = []
     for link in upward[:height]:
         assert link.view is not None
-        if not _is_same_variable(rw, link.view):
+        if not _is_same(rw, link.view, alike):
             lines.append(store(rw, link.view, Code(link.name)))
     for link in refreshed:
         assert link.view is not None
-        if not _is_same_variable(rw, link.view):
+        if not _is_same(rw, link.view, alike):
             lines.append(f"{link.name} = {rw.expr(link.view).within(Binding.TEST)}")
     rw.tally.total, rw.tally.ported = total, ported
     return lines
@@ -152,6 +171,15 @@ def _tell_giver(rw: Rewriter, memory: Memory, key: str, at: Node) -> None:
                         f"{function.name} was given, which keeps its old value in the port",
                         at,
                     )
+
+
+def _is_same(rw: Rewriter, view: Node, alike: bool) -> bool:
+    """Whether two names of the port have one array (or variable), and both see it change."""
+    if rw.idioms.elements_change and not alike:
+        return view.type in ("identifier", "attribute") and not (
+            view.type == "attribute" and k.is_tensor(view["object"].kind)
+        )
+    return _is_same_variable(rw, view)
 
 
 def _is_same_variable(rw: Rewriter, view: Node) -> bool:
@@ -233,13 +261,16 @@ def changed_argument(rw: Rewriter, node: Node) -> Code | None:
         for other in memory.partners(key, node):
             link = memory.exact(other, node)
             view = link.view if link is not None else None
-            same = view is not None and _is_same_variable(rw, view)
+            same = view is not None and _is_same(rw, view, alike=False)
             if not same and memory.live(other, node):
                 _tell(rw, f"{key}, by {called.name},", other, node)
     for value in values:
         for key in sorted(sharing(rw.inference).roots(value)):
-            tell_caller(rw, memory, key, node)
-            for other in (key, *memory.partners(key, node)):
+            if not rw.idioms.elements_change:
+                tell_caller(rw, memory, key, node)
+            own = value.type in ("identifier", "attribute") and rw.idioms.elements_change
+            others = memory.partners(key, node)
+            for other in others if own else (key, *others):
                 if memory.live(other, node):
                     rw.find(
                         "in-place",

@@ -21,9 +21,19 @@ After (jax):
 
         def __call__(self, ids):
             return self.tokens.attend(self.tokens(ids))
+After (mlx):
+    import mlx.nn as nn
+
+    class LanguageModel(nn.Module):
+        def __init__(self, vocab: int, width: int):
+            super().__init__()
+            self.tokens = Embedding(vocab, width)
+
+        def __call__(self, ids):
+            return self.tokens.as_linear(self.tokens(ids))
 Why:
     flax keeps a Linear's kernel as (in, out) and an embedding as (rows, width): they cannot be one
-    variable. `nnx.Embed.attend` is the product with the embedding's transpose.
+    variable. `nnx.Embed.attend` is the product with the embedding's transpose, `as_linear` MLX's.
 When not:
     The layer has a bias, or the two are not an Embedding and a Linear: that is a finding.
 """
@@ -64,7 +74,7 @@ def tied_call(rw: Rewriter, node: Node) -> Code | None:
     embedding = ties_of(rw, cls).get(rw.source[node["function"]])
     if embedding is None:
         return None
-    return Code(f"{embedding}.attend{rw.splice(node['arguments']).text}")
+    return Code(f"{embedding}.{rw.idioms.attend}{rw.splice(node['arguments']).text}")
 
 
 def ties_of(rw: Rewriter, cls: Class) -> dict[str, str]:

@@ -39,7 +39,7 @@ from torchport_translators.source import kinds as k
 from torchport_translators.source.syntax import Node
 
 
-@expression("attribute")
+@expression("attribute", target="jax")
 def training(rw: Rewriter, node: Node) -> Code | None:
     owner = node["object"]
     if rw.source[node["attribute"]] != "training" or not isinstance(owner.kind, k.Instance):

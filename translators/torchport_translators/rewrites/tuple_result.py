@@ -40,7 +40,9 @@ def unpacking(rw: Rewriter, node: Node) -> bool:
     if assignment.type != "assignment" or assignment.get("right") is None:
         return False
     left, right = assignment["left"], assignment["right"]
-    if left.type not in ("pattern_list", "tuple_pattern") or rw.called_api(right) is None:
+    if left.type not in ("pattern_list", "tuple_pattern"):
+        return False
+    if not rw.catalogue.find(rw.called_api(right) or ""):
         return False
     targets = left.named()
     if any(target.type != "identifier" for target in targets):

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 from torchport_translators.catalogue.bind import DTYPES
+from torchport_translators.source import custom_gradients, transforms
 from torchport_translators.source import kinds as k
 from torchport_translators.source.annotations import annotated
 from torchport_translators.source.kinds import Confidence, Kind
@@ -24,6 +25,7 @@ from torchport_translators.source.results import (
     global_name,
     integer_literal,
     is_empty,
+    literal,
     says_none,
     string_literal,
     unported_result,
@@ -59,11 +61,25 @@ PROPERTIES: dict[str, Kind] = {
     "itemsize": k.INT,
     "nbytes": k.INT,
     "requires_grad": k.BOOL,
-    "is_cuda": k.BOOL,
-    "is_leaf": k.BOOL,
-    "is_sparse": k.BOOL,
-    "is_quantized": k.BOOL,
+    **dict.fromkeys(
+        (
+            "is_cpu",
+            "is_cuda",
+            "is_leaf",
+            "is_meta",
+            "is_mkldnn",
+            "is_mps",
+            "is_nested",
+            "is_quantized",
+            "is_sparse",
+            "is_sparse_csr",
+            "is_xpu",
+            "retains_grad",
+        ),
+        k.BOOL,
+    ),
     "grad_fn": k.UNKNOWN,
+    "output_nr": k.INT,
     "names": k.UNKNOWN,
     **dict.fromkeys(("T", "mT", "H", "mH", "real", "imag", "data", "grad"), k.TENSOR),
 }
@@ -191,6 +207,37 @@ _AMBIGUOUS = frozenset(
 )
 
 # Parameters of torch functions that take tensors.
+# What gives a tensor of bools, whatever it is given.
+_BOOLEAN = frozenset(
+    [
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "gt",
+        "ge",
+        "equal_to",
+        "greater",
+        "greater_equal",
+        "less",
+        "less_equal",
+        "not_equal",
+        "isnan",
+        "isinf",
+        "isfinite",
+        "isposinf",
+        "isneginf",
+        "isclose",
+        "isin",
+        "isreal",
+        "signbit",
+        "logical_and",
+        "logical_or",
+        "logical_not",
+        "logical_xor",
+        "bool",
+    ]
+)
 _TENSOR_PARAMETERS = frozenset(
     [
         "input",
@@ -509,6 +556,11 @@ class Inference:
         kinds = {p.name: self._parameter_kind(function, p) for p in function.parameters}
         if function.cls is not None and function.parameters and not self._is_static(function):
             kinds[function.parameters[0].name] = k.Instance(cls=function.cls)
+        elif function.parameters and custom_gradients.is_custom(function.cls):
+            assert function.cls is not None
+            if custom_gradients.takes_context(function.cls, function):
+                context = k.Instance(custom_gradients.CONTEXT, function.cls)
+                kinds[function.parameters[0].name] = context
         return kinds
 
     def _is_static(self, function: Function) -> bool:
@@ -557,6 +609,13 @@ class Inference:
         cls = function.cls
         if cls is not None and cls.is_module and function.name == "forward":
             return k.LIKELY_TENSOR
+        if cls is not None and custom_gradients.is_custom(cls):
+            arguments = custom_gradients.arguments(cls)
+            if function.name == "backward":
+                return k.LIKELY_TENSOR
+            if parameter in arguments and function.name == "forward":
+                index = arguments.index(parameter)
+                return k.LIKELY_TENSOR if custom_gradients.has_gradient(cls, index) else k.UNKNOWN
         return k.UNKNOWN
 
     # Statements
@@ -902,10 +961,10 @@ class Inference:
             kind = scope.lookup(self.source[node])
         elif (handler := self._EXPRESSIONS.get(node.type)) is not None:
             kind = handler(self, node, scope)
-        elif (literal := _LITERALS.get(node.type)) is not None:
+        elif (known := _LITERALS.get(node.type)) is not None:
             for child in node.children:
                 self._inner(child, scope)
-            kind = literal
+            kind = known
         else:
             for child in node.children:
                 self.infer(child, scope)
@@ -953,6 +1012,10 @@ class Inference:
                 return PROPERTIES.get(name) or k.Method(owner, name)
             case k.Sequence(fields=fields, items=tuple() as items) if name in fields:
                 return items[fields.index(name)]
+            case k.Instance(custom_gradients.CONTEXT) if name == "saved_tensors":
+                return k.Sequence("tuple", element=k.LIKELY_TENSOR)
+            case k.Instance(custom_gradients.CONTEXT) if name == "needs_input_grad":
+                return k.Sequence("tuple", element=k.BOOL)
             case k.Instance(cls=Class() as cls):
                 self._function.reads.add(cls)
                 attribute = cls.attribute(name)
@@ -976,6 +1039,10 @@ class Inference:
                 method = cls.method(name)
                 if method is not None:
                     return k.FunctionRef(method)
+                if name == "apply" and custom_gradients.is_custom(cls):
+                    forward = cls.method("forward")
+                    if forward is not None:
+                        return k.Transformed(custom_gradients.APPLY, k.FunctionRef(forward))
                 return cls.attribute(name) or k.UNKNOWN
             case k.Super(cls):
                 for base in list(cls.lineage())[1:]:
@@ -1054,12 +1121,91 @@ class Inference:
             case k.External(path):
                 kinds = [argument.kind or k.UNKNOWN for argument in positional]
                 return external_result(path, kinds, self._function.cls)
+            case k.Transformed():
+                return self._call_transformed(callee, positional, keywords)
             case _:
                 return k.UNKNOWN
+
+    def _call_transformed(
+        self, transformed: k.Transformed, positional: list[Node], keywords: dict[str, Node]
+    ) -> Kind:
+        match transformed:
+            case k.Transformed(custom_gradients.APPLY, k.FunctionRef(forward)):
+                assert forward.cls is not None
+                skip = custom_gradients.takes_context(forward.cls, forward)
+                return self._call_function(forward, positional, keywords, skip)
+            case _:
+                pass
+        # What a vjp_fn takes is no argument of the function.
+        told = transformed.path not in ("vjp_fn", "jvp_fn")
+        returned = self._call_handed(
+            transformed.function, positional if told else [], keywords if told else {}
+        )
+        kinds = [node.kind or k.UNKNOWN for node in positional]
+        return transforms.called(transformed, kinds, returned)
+
+    def _call_handed(
+        self, function: Kind, positional: list[Node], keywords: dict[str, Node]
+    ) -> Kind:
+        """What a function gives that a transform calls with these arguments."""
+        match function:
+            case k.FunctionRef(function=called, receiver=receiver):
+                skip = receiver is not None and not self._is_static(called)
+                return self._call_function(called, positional, keywords, skip)
+            case k.Instance(cls=Class() as cls):
+                forward = cls.method("forward") or cls.method("__call__")
+                if forward is not None:
+                    return self._call_function(forward, positional, keywords, True)
+                return self._call_instance(cls.torch_base() or "", positional)
+            case k.Instance(api=str() as api):
+                return self._call_instance(api, positional)
+            case k.Api(path) | k.Factory(path):
+                return self._call_api(path, None, positional, keywords)
+            case k.Transformed():
+                return self._call_transformed(function, positional, keywords)
+            case _:
+                return k.UNKNOWN
+
+    def _transform(
+        self, path: str, positional: list[Node], keywords: dict[str, Node]
+    ) -> Kind | None:
+        """What a function transform gives; None for any other API."""
+        if path in transforms.OF_FUNCTIONS:
+            named = {name: self._literal(node) for name, node in keywords.items() if name != "func"}
+            rest = [self._literal(node) for node in positional[1:]]
+            batched = path.endswith(("vmap", "functionalize"))
+            argnums, has_aux = (0, False) if batched else transforms.options(rest, named)
+            first = positional[0] if positional else keywords.get("func")
+            function = first.kind if first is not None else None
+            return k.Transformed(path, function or k.UNKNOWN, argnums, has_aux)
+        at_inputs = path in transforms.AT_INPUTS
+        if not positional or not (at_inputs or path in transforms.AT_ARGUMENTS):
+            return None
+        function = positional[0].kind or k.UNKNOWN
+        given = positional[1:]
+        if at_inputs:
+            inputs = keywords.get("inputs") or keywords.get("primals") or next(iter(given), None)
+            given = [inputs] if inputs is not None else []
+        kinds = [node.kind or k.UNKNOWN for node in given]
+        if at_inputs and given and given[0].type in ("tuple", "list"):
+            given = given[0].named()
+        own = {n: v for n, v in keywords.items() if path.endswith("checkpoint")}
+        returned = self._call_handed(function, given, own)
+        aux = keywords.get("has_aux")
+        has_aux = aux is not None and self.source[aux] == "True"
+        return transforms.applied(path, function, kinds, returned, has_aux=has_aux)
+
+    def _literal(self, node: Node) -> object:
+        found = literal(self.source[node])
+        return found[0] if found is not None else None
 
     def _call_api(
         self, path: str, receiver: Kind | None, positional: list[Node], keywords: dict[str, Node]
     ) -> Kind:
+        path = self.catalogue.home(path)
+        transformed = self._transform(path, positional, keywords) if receiver is None else None
+        if transformed is not None:
+            return transformed
         rules = self.catalogue.find(path)
         if any(rule.random for rule in rules):
             self._function.draws = True
@@ -1078,12 +1224,20 @@ class Inference:
             return k.Instance(path, element=held, items=items)
         if path in ("torch.nn.Parameter", "torch.nn.Buffer"):
             return k.Tensor(variable=True)
+        if path.startswith("torch.nn.utils.") and path.endswith(("weight_norm", "spectral_norm")):
+            return k.Instance("torch.nn.Module")
         if not rules:
             return unported_result(path)
+        if path.rpartition(".")[2] in _BOOLEAN and rules[0].returns(path) == k.TENSOR:
+            return k.Tensor(integer=True, boolean=True)
         for rule in rules:
             offset = 0 if receiver is None else 1
             for param, node in zip(rule.params[offset:], positional, strict=False):
-                if param.name in _TENSOR_PARAMETERS and param.annotation in (None, "jax.Array"):
+                if param.name in _TENSOR_PARAMETERS and param.annotation in (
+                    None,
+                    "jax.Array",
+                    "mx.array",
+                ):
                     self._uses_as_tensor(node)
         results = [rule.returns(path) for rule in rules]
         if all(result == results[0] for result in results):
@@ -1122,12 +1276,10 @@ class Inference:
     ) -> Kind:
         match receiver:
             case k.Tensor():
-                api = f"torch.Tensor.{name}"
-                if not self.catalogue.find(api) and name.endswith("_"):
-                    api = api[:-1]
-                result = self._call_api(api, receiver, positional, keywords)
+                result = self._call_api(f"torch.Tensor.{name}", receiver, positional, keywords)
                 if isinstance(result, k.Tensor):
-                    return k.Tensor(min(receiver.sure, result.sure), integer=result.integer)
+                    sure = min(receiver.sure, result.sure)
+                    return k.Tensor(sure, integer=result.integer, boolean=result.boolean)
                 return result
             case k.Instance() if name in _SELF_RETURNING:
                 return receiver
@@ -1262,7 +1414,7 @@ class Inference:
             return k.BOOL
         tensors = [kind for kind in kinds if isinstance(kind, k.Tensor)]
         if tensors:
-            return k.Tensor(min(kind.sure for kind in tensors), integer=True)
+            return k.Tensor(min(kind.sure for kind in tensors), integer=True, boolean=True)
         return k.BOOL if k.UNKNOWN not in kinds else k.UNKNOWN
 
     def _boolean(self, node: Node, scope: Scope) -> Kind:

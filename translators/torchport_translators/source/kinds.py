@@ -36,12 +36,14 @@ class Tensor:
         variable: it is held by a module as a parameter or buffer (an `nnx.Variable` in a port).
         integer: its dtype is integer or bool, where that is known.
         rank: its number of axes, where that is known.
+        boolean: its dtype is known to be bool.
     """
 
     sure: Confidence = Confidence.SURE
     variable: bool = False
     integer: bool | None = None
     rank: int | None = None
+    boolean: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,23 @@ class Method:
 
 
 @dataclass(frozen=True, slots=True)
+class Transformed:
+    """A function that a torch transform makes of another: `torch.func.grad(f)`.
+
+    Attributes:
+        path: the transform.
+        function: what it transforms.
+        argnums: of which arguments it takes derivatives: an index, or several.
+        has_aux: whether `function` returns more than what is differentiated.
+    """
+
+    path: str
+    function: Kind
+    argnums: int | tuple[int, ...] = 0
+    has_aux: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Super:
     """What `super()` gives in a method of `cls`."""
 
@@ -150,6 +169,7 @@ Kind = (
     | ClassRef
     | FunctionRef
     | Method
+    | Transformed
     | Super
 )
 
@@ -182,6 +202,7 @@ def join(left: Kind, right: Kind) -> Kind:
                     one.variable and other.variable,
                     one.integer if one.integer == other.integer else None,
                     one.rank if one.rank == other.rank else None,
+                    one.boolean and other.boolean,
                 )
             case Tensor(), Unknown():
                 return Tensor(min(one.sure, Confidence.LIKELY))

@@ -14,6 +14,8 @@ _ALIASES = {
     "torch.nn.parameter": "torch.nn",
     "torch.nn.modules": "torch.nn",
     "torch.functional": "torch",
+    "torch.autograd.function": "torch.autograd",
+    "functorch": "torch.func",
 }
 
 
@@ -99,7 +101,10 @@ def arithmetic(operator: str, left: Kind, right: Kind) -> Kind:
             for kind in (left, right)
         ):
             integer = True
-        return k.Tensor(max(kind.sure for kind in tensors), integer=integer)
+        boolean = operator in ("&", "|", "^") and all(
+            kind.boolean if isinstance(kind, k.Tensor) else kind == k.BOOL for kind in (left, right)
+        )
+        return k.Tensor(max(kind.sure for kind in tensors), integer=integer, boolean=boolean)
     match left, right:
         case k.Sequence(), k.Sequence() if operator == "+":
             if left.items is not None and right.items is not None:
@@ -133,8 +138,9 @@ def canonical(path: str) -> str:
 
 
 def global_name(path: str) -> Kind:
+    path = canonical(path)
     if path == "torch" or path.startswith("torch."):
-        return k.Api(canonical(path))
+        return k.Api(path)
     return k.External(path)
 
 
@@ -143,8 +149,10 @@ def instance_of(path: str) -> Kind:
     match path:
         case "torch.Tensor" | "torch.FloatTensor":
             return k.TENSOR
-        case "torch.LongTensor" | "torch.IntTensor" | "torch.BoolTensor":
+        case "torch.LongTensor" | "torch.IntTensor":
             return k.Tensor(integer=True)
+        case "torch.BoolTensor":
+            return k.Tensor(integer=True, boolean=True)
         case "torch.nn.Parameter":
             return k.Tensor(variable=True)
         case "torch.Size":
@@ -162,6 +170,8 @@ def unported_result(path: str) -> Kind:
     name = path.rpartition(".")[2]
     if path == "torch.device":
         return k.Scalar("device")
+    if path == "torch.autograd.grad":
+        return k.Sequence("tuple", element=k.TENSOR)
     if name[:1].isupper():
         return k.Instance(path)
     if path.startswith(("torch.Tensor.", "torch.nn.functional.")) or path.count(".") == 1:

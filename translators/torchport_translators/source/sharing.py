@@ -616,23 +616,23 @@ class Sharing:
     def _call_roots(self, node: Node) -> set[str]:
         function, arguments = node["function"], node["arguments"]
         values = arguments.named() if arguments.type == "argument_list" else [arguments]
+        changed = overwritten(self.source, node)
+        if changed is not None:
+            return self.roots(changed)
         first = self.roots(values[0]) if values else set[str]()
         match function.kind:
             case k.Method(k.Tensor(), name):
-                if name in _MAY_SHARE or is_in_place(name):
-                    return self.roots(function["object"])
-                return set()
+                return self.roots(function["object"]) if name in _MAY_SHARE else set()
             case k.Method(k.Sequence() | k.Mapping(), name):
                 return self.roots(function["object"]) if name in _KEPT else set()
             case k.Api(path):
                 name = path.rpartition(".")[2]
                 if path.startswith("torch.nn.functional."):
-                    passing = "dropout" in name or self.functional_flag(node) or is_in_place(name)
-                    return first if passing else set()
+                    return first if "dropout" in name or self.functional_flag(node) else set()
                 plain = path.count(".") == 1
                 if plain and name in ("broadcast_tensors", "meshgrid"):
                     return self.roots(arguments)
-                return first if plain and (name in _FUNCTIONS or is_in_place(name)) else set()
+                return first if plain and name in _FUNCTIONS else set()
             case k.External(path):
                 name = path.rpartition(".")[2]
                 if name == "zip" or name == "dict":
@@ -720,12 +720,13 @@ class Sharing:
                     node if held and plain and k.is_tensor(node.kind) and self.key(node) else None
                 )
             case "call":
+                changed = overwritten(self.source, node)
+                if changed is not None:
+                    return self.origin(changed)
                 name = method(node)
                 if name is None:
                     return None
                 arguments = node["arguments"].named()
-                if is_in_place(name):
-                    return self.origin(node["function"]["object"])
                 if is_invertible(self.source, name, arguments):
                     return self.origin(node["function"]["object"])
                 return None
@@ -833,16 +834,12 @@ class Sharing:
             and self.source[child["name"]] == "out"
             and isinstance(function.kind, k.Api | k.Method)
         ]
+        changed = overwritten(self.source, node)
+        if changed is not None:
+            return [changed, *found]
         match function.kind:
-            case k.Method(k.Tensor(), name) if is_in_place(name):
-                return [function["object"], *found]
-            case k.Api(path) if positional:
-                name = path.rpartition(".")[2]
-                functional = path.startswith("torch.nn.functional.")
-                init = path.startswith("torch.nn.init.")
-                if (functional or init or path.count(".") == 1) and is_in_place(name):
-                    return [positional[0], *found]
-                return [positional[0]] if self.functional_flag(node) else found
+            case k.Api() if positional and self.functional_flag(node):
+                return [positional[0]]
             case k.Instance(api=str()) if positional and self.module_flag(node):
                 return [positional[0]]
             case k.FunctionRef() | k.ClassRef() | k.Instance(cls=object()):
@@ -938,6 +935,31 @@ def method(call: Node) -> str | None:
     return function.kind.name if isinstance(function.kind, k.Method) else None
 
 
+def overwritten(source: Source, call: Node) -> Node | None:
+    """What an in-place call puts its result in: x of `x.add_(1)`, `torch.relu_(x)`, `F.elu_(x)`.
+
+    A function of torch, named `_` at the end, takes it first, or by the name `input`.
+    """
+    function, arguments = call["function"], call["arguments"]
+    match function.kind:
+        case k.Method(k.Tensor(), name) if is_in_place(name):
+            return function["object"]
+        case k.Api(path) if _is_in_place_function(path) and arguments.type == "argument_list":
+            for child in arguments.named():
+                if child.type != "keyword_argument":
+                    return child
+                if source[child["name"]] in ("input", "tensor"):
+                    return child["value"]
+            return None
+        case _:
+            return None
+
+
+def _is_in_place_function(path: str) -> bool:
+    plain = path.count(".") == 1 or path.startswith(("torch.nn.functional.", "torch.nn.init."))
+    return plain and is_in_place(path.rpartition(".")[2])
+
+
 def is_in_place(name: str) -> bool:
     return name.endswith("_") and not name.endswith("__") and name not in _NOT_VALUES
 
@@ -949,7 +971,6 @@ _NOT_VALUES = frozenset(
         "clip_grad_norm_",
         "clip_grad_value_",
         "retain_grad_",
-        "detach_",
         "register_hook_",
     ]
 )
