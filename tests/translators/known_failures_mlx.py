@@ -140,6 +140,9 @@ DECOMPOSITIONS: dict[str, str] = {
         "lu_solve",
         "triangular_solve",
     ]
+} | {
+    f"svd_lowrank {dtype} value": "torch approximates by random projections, the port is exact"
+    for dtype in ["float32", "complex64"]
 }
 
 WINDOWS: dict[str, str] = {"signal.windows.hann float32 value": "of two elements: 8e-15 for 0"}

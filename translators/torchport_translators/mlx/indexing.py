@@ -183,9 +183,11 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True):
     if not include_self:
         input = mx.array(input)
         input[at] = _neutral(reduce, input.dtype)
-    if reduce == "prod":
+    if reduce == "prod" and input.ndim > 0:
         along = mx.moveaxis(index.reshape(-1, *[1] * (input.ndim - 1)), 0, dim)
         return input * _products(source, dim, along, input)
+    if reduce == "prod":
+        return input * source
     if reduce == "amax":
         return input.at[at].maximum(source)
     if reduce == "amin":
