@@ -226,6 +226,7 @@ LINALG: dict[str, str] = (
         "linalg.norm complex64 value": _NO_MATRIX,
         "linalg.norm/subgradients_at_zero complex64 value": _NO_MATRIX,
         "linalg.pinv/hermitian float32 gradient": "not symmetric: torch mixes both triangles",
+        "linalg.pinv/singular complex64 value": "the error of one element in 300 is 3e-6 of it",
         "linalg.vander complex64 value": _VANDER,
         "linalg.vander float32 value": _VANDER,
         "linalg.vander int64 value": _VANDER,
