@@ -191,6 +191,37 @@ def conv_transpose3d(
     )
 
 
+@ports("torch.convolution")
+def convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
+    if transposed:
+        return _conv_transpose(
+            input,
+            weight,
+            bias=bias,
+            stride=stride,
+            padding=padding,
+            output_padding=output_padding,
+            groups=groups,
+            dilation=dilation,
+        )
+    return _conv(
+        input,
+        weight,
+        bias=bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+    )
+
+
+@ports("torch.conv_tbc", "torch.nn.functional.conv_tbc")
+def conv_tbc(input, weight, bias, pad=0):
+    """Convolution of (time, batch, channels) by a kernel (width, in, out)."""
+    output = mx.conv1d(input.swapaxes(0, 1), weight.transpose(2, 0, 1), padding=pad)
+    return output.swapaxes(0, 1) + bias
+
+
 @ports("torch.nn.functional.linear")
 def linear(input, weight, bias=None):
     if bias is None:

@@ -50,3 +50,9 @@ def ModuleDict(modules=None):
     if modules is None:
         return {}
     return dict(modules)
+
+
+@ports("torch.nn.DataParallel", "torch.nn.parallel.DataParallel")
+def DataParallel(module, device_ids=None, output_device=None, dim=0):
+    """MLX runs on the one device of its machine; mx.distributed spreads over machines."""
+    return module

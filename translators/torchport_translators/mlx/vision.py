@@ -258,6 +258,22 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
     return mx.moveaxis(output, -1, 1)
 
 
+@ports("torch.grid_sampler", "torch.grid_sampler_2d", "torch.grid_sampler_3d")
+def grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners):
+    """grid_sample, with its modes by number."""
+    return grid_sample(
+        input,
+        grid,
+        "bilinear"
+        if interpolation_mode == 0
+        else "nearest"
+        if interpolation_mode == 1
+        else "bicubic",
+        "zeros" if padding_mode == 0 else "border" if padding_mode == 1 else "reflection",
+        align_corners,
+    )
+
+
 def _into_range(position, length, padding_mode, align_corners):
     """Positions as the padding mode moves them; what is clipped has no gradient."""
     if padding_mode == "zeros":
@@ -320,7 +336,12 @@ def pixel_unshuffle(input, downscale_factor):
     return blocks.reshape(*lead, channels * r**2, height // r, width // r)
 
 
-@ports("torch.nn.functional.channel_shuffle", "torch.channel_shuffle")
+@ports(
+    "torch.nn.functional.channel_shuffle",
+    "torch.nn.functional.native_channel_shuffle",
+    "torch.channel_shuffle",
+    "torch.native_channel_shuffle",
+)
 def channel_shuffle(input, groups):
     """Deals the channels of axis 1 out to the groups in turn."""
     batch, channels, *spatial = input.shape
