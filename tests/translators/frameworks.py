@@ -12,6 +12,8 @@ from typing import Any
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Thousands of small programs are compiled, each run once: compile them fast, not well.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# MLX compiles for the CPU through a C++ compiler: a second for each activation of mlx.nn.
+os.environ.setdefault("MLX_DISABLE_COMPILE", "1")
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +72,7 @@ class Framework(ABC):
         """An array as numpy's; bfloat16 as float32."""
 
     def random(self) -> dict[str, Any]:
-        """What a rule that draws is given besides its arguments."""
+        """What a rule that draws is given besides its arguments; every stream begins anew."""
         return {}
 
     @abstractmethod
@@ -155,6 +157,10 @@ class Mlx(Framework):
 
     def numpy(self, array: Any) -> np.ndarray:
         return np.array(array.astype(mx.float32) if array.dtype == mx.bfloat16 else array)
+
+    def random(self) -> dict[str, Any]:
+        mx.random.seed(0)
+        return {}
 
     def jit(self, run: Callable[[dict[int, Any]], Arrays], arrays: Mapping[int, Any]) -> Arrays:
         # Compiling for the CPU goes through a C++ compiler, a second for each sample: left out.

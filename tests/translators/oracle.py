@@ -486,7 +486,7 @@ def _run_sample(
     except Rejected as error:
         outcome.reject(str(error))
         return
-    random = rule.random or case.op.name in UNINITIALISED
+    random = _is_random(case.api) or case.op.name in UNINITIALISED
     name = str(dtype).removeprefix("torch.")
 
     def agrees(what: str, action: Callable[[], str | None]) -> bool:
@@ -528,10 +528,20 @@ def _run_sample(
     outcome.equal += fine
 
 
+def _is_random(api: str) -> bool:
+    """Whether an API draws: its rule for JAX takes `rngs`, where others have random state of their own."""
+    return any(rule.random for rule in JAX.catalogue.find(api))
+
+
 def _shapes(value: object, on: Framework) -> object:
-    return [
-        (str(leaf.dtype), tuple(leaf.shape)) if isinstance(leaf, on.array) else type(leaf)
+    held = {stand: name for name, stands in on.stands_for.items() for stand in stands}
+    names = [
+        on.name_of(leaf.dtype) if isinstance(leaf, on.array) else type(leaf)
         for leaf in _leaves(value)
+    ]
+    return [
+        (held.get(name, name), tuple(leaf.shape)) if isinstance(name, str) else name
+        for name, leaf in zip(names, _leaves(value), strict=True)
     ]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from .frameworks import FRAMEWORKS
 from .oracle import compare_results, resolve, to_port
 
 INF = float("inf")
@@ -236,8 +237,17 @@ def tensors(value: object, dtype: torch.dtype) -> object:
     return value
 
 
-@pytest.mark.parametrize("name", CORNERS)
-def test_agrees_with_torch_at(name: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        (target, name)
+        for target, framework in FRAMEWORKS.items()
+        for name, (function, _, _) in CORNERS.items()
+        if framework.catalogue.find(f"torch.nn.functional.{function}")
+    ],
+)
+def test_agrees_with_torch_at(target: str, name: str) -> None:
+    on = FRAMEWORKS[target]
     function, given, keywords = CORNERS[name]
     keywords = dict(keywords)
     gradient = keywords.pop("gradient", True)
@@ -253,21 +263,21 @@ def test_agrees_with_torch_at(name: str) -> None:
     torch32, gradients32 = in_torch(torch.float32)
     torch64, gradients64 = in_torch(torch.float64)
 
-    args = [to_port(tensors(value, torch.float32)) for value in given]
-    named = {key: to_port(tensors(value, torch.float32)) for key, value in keywords.items()}
+    args = [to_port(tensors(value, torch.float32), on) for value in given]
+    named = {key: to_port(tensors(value, torch.float32), on) for key, value in keywords.items()}
     wanted = [i for i, value in enumerate((*given, *keywords.values())) if isinstance(value, list)]
 
-    def in_jax(values: list[jax.Array]) -> object:
+    def in_port(values: Sequence[object]) -> list[object]:
         leaves = [*args, *named.values()]
         for index, value in zip(wanted, values, strict=True):
             leaves[index] = value
         rest = dict(zip(named, leaves[len(args) :], strict=True))
-        return resolve(f"torch.nn.functional.{function}", leaves[: len(args)], rest)[1]()
+        return [resolve(f"torch.nn.functional.{function}", leaves[: len(args)], rest, on)[1]()]
 
     leaves = [*args, *named.values()]
-    output, vjp = jax.vjp(jax.jit(in_jax), [leaves[i] for i in wanted])
-    assert compare_results(output, torch32, torch64) is None
+    values = [leaves[i] for i in wanted]
+    assert compare_results(in_port(values), torch32, torch64, on=on) is None
     if gradient:
-        seed = np.random.default_rng(0).standard_normal(output.shape)
-        (gradients,) = vjp(jnp.asarray(seed, output.dtype))
-        assert compare_results(gradients, gradients32, gradients64) is None
+        seed = np.random.default_rng(0).standard_normal(tuple(torch32.shape)).astype(np.float32)
+        gradients = on.vjp(in_port, values, [on.of_numpy(seed)], jit=True)
+        assert compare_results(gradients, gradients32, gradients64, on=on) is None

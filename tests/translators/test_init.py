@@ -16,6 +16,7 @@ from torchport_translators.jax.modules_attention import TransformerEncoder, Tran
 from torchport_translators.jax.modules_linear import Linear
 from torchport_translators.weights.nnx import placements
 
+from .frameworks import FRAMEWORKS
 from .oracle import resolve
 
 LAYERS = [
@@ -91,7 +92,16 @@ INITIALISERS = [
 SHAPES = [(80, 50), (40, 20, 3, 5)]
 
 
-@pytest.mark.parametrize("flax_layout", [False, True], ids=["torch layout", "flax layout"])
+# (target, whether the weight has the target's layout and not torch's)
+LAYOUTS = [(target, own) for target in FRAMEWORKS for own in (False, True)]
+IN_LAYOUTS = pytest.mark.parametrize(
+    ("target", "own"),
+    LAYOUTS,
+    ids=[f"{target} {'layer' if own else 'tensor'}" for target, own in LAYOUTS],
+)
+
+
+@IN_LAYOUTS
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("name", "args", "kwargs"), INITIALISERS)
 def test_initialiser_draws_as_torch_does(
@@ -99,12 +109,13 @@ def test_initialiser_draws_as_torch_does(
     args: tuple[object, ...],
     kwargs: dict[str, object],
     shape: tuple[int, ...],
-    flax_layout: bool,
+    target: str,
+    own: bool,
 ) -> None:
     torch.manual_seed(0)
     theirs = getattr(nn.init, name)(torch.empty(shape), *args, **kwargs).numpy()
 
-    mine = initialised(name, shape, args, kwargs, flax_layout)
+    mine = initialised(target, name, shape, args, kwargs, own)
 
     assert_same_distribution(mine, theirs, name)
     if name == "orthogonal_":
@@ -115,39 +126,46 @@ def test_initialiser_draws_as_torch_does(
         np.testing.assert_allclose(*small, atol=1e-5)
 
 
+# Where each target's layers have a weight's outputs and inputs, and how its rules are told so.
+PLACES = {"jax": ((-1, -2), {"in_axis": -2, "out_axis": -1}), "mlx": ((0, -1), {"in_axis": -1})}
+
+
 def initialised(
+    target: str,
     name: str,
     shape: tuple[int, ...],
     args: tuple[object, ...],
     kwargs: dict[str, object],
-    flax_layout: bool,
+    own: bool,
 ) -> np.ndarray:
-    """What the rule gives, in torch's layout; in flax's its axes are (*kernel, in, out)."""
-    tensor = jnp.empty(shape)
-    if not flax_layout:
-        return np.asarray(resolve(f"torch.nn.init.{name}", (tensor, *args), kwargs)[1]())
-    kernel = jnp.moveaxis(tensor, (0, 1), (-1, -2))
-    takes_axes = not name.startswith(("zeros", "ones", "constant", "uniform", "normal", "trunc"))
-    axes = {"in_axis": -2, "out_axis": -1} if takes_axes else {}
-    value = resolve(f"torch.nn.init.{name}", (kernel, *args), {**kwargs, **axes})[1]()
-    return np.moveaxis(np.asarray(value), (-1, -2), (0, 1))
+    """What the rule gives, in torch's layout."""
+    on = FRAMEWORKS[target]
+    on.random()
+    places, told = PLACES[target]
+    api = f"torch.nn.init.{name}"
+    taken = {param.name for param in on.catalogue.find(api)[0].params}
+    given = np.moveaxis(np.empty(shape, np.float32), (0, 1), places) if own else np.empty(shape)
+    axes = {axis: place for axis, place in told.items() if own and axis in taken}
+    tensor = on.of_numpy(given.astype(np.float32))
+    value = on.numpy(resolve(api, (tensor, *args), {**kwargs, **axes}, on)[1]())
+    return np.moveaxis(value, places, (0, 1)) if own else value
 
 
-@pytest.mark.parametrize("flax_layout", [False, True], ids=["torch layout", "flax layout"])
+@IN_LAYOUTS
 @pytest.mark.parametrize(
     ("shape", "groups"), [((6, 4, 3), 1), ((4, 6, 3, 4), 2), ((6, 2, 3, 3, 3), 3)]
 )
-def test_dirac(shape: tuple[int, ...], groups: int, flax_layout: bool) -> None:
+def test_dirac(shape: tuple[int, ...], groups: int, target: str, own: bool) -> None:
     theirs = nn.init.dirac_(torch.empty(shape), groups).numpy()
 
-    mine = initialised("dirac_", shape, (groups,), {}, flax_layout)
+    mine = initialised(target, "dirac_", shape, (groups,), {}, own)
 
     np.testing.assert_array_equal(mine, theirs)
 
 
-@pytest.mark.parametrize("flax_layout", [False, True], ids=["torch layout", "flax layout"])
-def test_sparse_zeroes_a_share_of_each_inputs_weights(flax_layout: bool) -> None:
-    mine = initialised("sparse_", (100, 80), (0.25, 0.5), {}, flax_layout)
+@IN_LAYOUTS
+def test_sparse_zeroes_a_share_of_each_inputs_weights(target: str, own: bool) -> None:
+    mine = initialised(target, "sparse_", (100, 80), (0.25, 0.5), {}, own)
 
     assert ((mine == 0).sum(axis=0) == 25).all()
     assert mine[mine != 0].std() == pytest.approx(0.5, rel=0.05)
@@ -155,12 +173,14 @@ def test_sparse_zeroes_a_share_of_each_inputs_weights(flax_layout: bool) -> None
     assert len({tuple(column) for column in (mine == 0).T}) == 80
 
 
-def test_eye() -> None:
-    mine = resolve("torch.nn.init.eye_", (jnp.empty((3, 5)),), {})[1]()
+@pytest.mark.parametrize("target", FRAMEWORKS)
+def test_eye(target: str) -> None:
+    mine = initialised(target, "eye_", (3, 5), (), {}, own=False)
 
-    np.testing.assert_array_equal(np.asarray(mine), np.eye(3, 5, dtype=np.float32))
+    np.testing.assert_array_equal(mine, np.eye(3, 5, dtype=np.float32))
 
 
+@pytest.mark.parametrize("target", FRAMEWORKS)
 @pytest.mark.parametrize(
     ("nonlinearity", "param"),
     [
@@ -174,8 +194,9 @@ def test_eye() -> None:
         ("selu", None),
     ],
 )
-def test_calculate_gain(nonlinearity: str, param: float | None) -> None:
-    gain = resolve("torch.nn.init.calculate_gain", (nonlinearity, param), {})[1]()
+def test_calculate_gain(target: str, nonlinearity: str, param: float | None) -> None:
+    args = (nonlinearity, param)
+    gain = resolve("torch.nn.init.calculate_gain", args, {}, FRAMEWORKS[target])[1]()
 
     assert gain == pytest.approx(nn.init.calculate_gain(nonlinearity, param))
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 
-from .oracle import resolve
+from .frameworks import FRAMEWORKS
+from .oracle import resolve, to_numpy, to_port
 
 SIZE = (100, 200)
-ZEROS = jnp.zeros(SIZE)
-ONES = jnp.ones(SIZE)
-CHANNELS = jnp.ones((200, 100, 5, 2))
+ZEROS = torch.zeros(SIZE)
+ONES = torch.ones(SIZE)
+CHANNELS = torch.ones((200, 100, 5, 2))
 
 # Of each call: mean, standard deviation, lowest and highest value that may occur.
 DISTRIBUTIONS = {
@@ -32,7 +31,7 @@ DISTRIBUTIONS = {
     "bernoulli of p": ("torch.bernoulli", (ZEROS, 0.3), 0.3, 0.21**0.5, 0, 1),
     "multinomial": (
         "torch.multinomial",
-        (jnp.array([1.0, 0.0, 3.0]), 20_000, True),
+        (torch.tensor([1.0, 0.0, 3.0]), 20_000, True),
         1.5,
         0.75**0.5,
         0,
@@ -52,7 +51,7 @@ DISTRIBUTIONS = {
     "dropout2d": ("torch.nn.functional.dropout2d", (CHANNELS, 0.2), 1, 0.5, 0, 1.25),
     "alpha_dropout": (
         "torch.nn.functional.alpha_dropout",
-        (jax.random.normal(jax.random.key(7), SIZE), 0.3, True),
+        (torch.randn(SIZE, generator=torch.Generator().manual_seed(7)), 0.3, True),
         0,
         1,
         -9,
@@ -69,11 +68,23 @@ DISTRIBUTIONS = {
 }
 
 
+def drawn(target: str, api: str, *given: object, **keywords: object) -> np.ndarray:
+    """What a rule draws, for torch's arguments."""
+    on = FRAMEWORKS[target]
+    on.random()
+    args = [to_port(value, on) for value in given]
+    return to_numpy(resolve(api, args, keywords, on)[1](), on)
+
+
+EVERYWHERE = pytest.mark.parametrize("target", FRAMEWORKS)
+
+
+@EVERYWHERE
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
-def test_draws_from_the_distribution(name: str) -> None:
+def test_draws_from_the_distribution(target: str, name: str) -> None:
     api, args, mean, deviation, low, high = DISTRIBUTIONS[name]
 
-    values = np.asarray(resolve(api, args, {})[1]())
+    values = drawn(target, api, *args)
 
     # Six standard errors; dropout of channels draws once for each of 20,000 channels.
     assert abs(values.mean() - mean) < 6 * deviation / 20_000**0.5
@@ -82,51 +93,80 @@ def test_draws_from_the_distribution(name: str) -> None:
     assert values.max() <= high + 1e-6
 
 
-def test_dropout2d_drops_whole_channels() -> None:
-    values = np.asarray(resolve("torch.nn.functional.dropout2d", (CHANNELS, 0.5), {})[1]())
+@EVERYWHERE
+def test_dropout2d_drops_whole_channels(target: str) -> None:
+    values = drawn(target, "torch.nn.functional.dropout2d", CHANNELS, 0.5)
 
     assert (values == values[:, :, :1, :1]).all()
 
 
-def test_dropout_outside_training_returns_its_input() -> None:
-    assert resolve("torch.nn.functional.dropout", (ONES, 0.5, False), {})[1]() is ONES
+@EVERYWHERE
+def test_dropout_outside_training_returns_its_input(target: str) -> None:
+    on = FRAMEWORKS[target]
+    ones = to_port(ONES, on)
+
+    assert resolve("torch.nn.functional.dropout", (ones, 0.5, False), {}, on)[1]() is ones
 
 
-def test_multinomial_without_replacement_draws_each_index_once() -> None:
-    weights = jnp.tile(jnp.array([0.1, 0.2, 0.0, 0.7]), (50, 1))
+@EVERYWHERE
+@pytest.mark.parametrize("name", ["dropout", "dropout2d", "alpha_dropout", "feature_alpha_dropout"])
+def test_dropout_of_everything_is_zero(target: str, name: str) -> None:
+    values = drawn(target, f"torch.nn.functional.{name}", CHANNELS, 1.0, True)
 
-    drawn = np.asarray(resolve("torch.multinomial", (weights, 3), {})[1]())
-
-    assert drawn.shape == (50, 3)
-    assert (np.sort(drawn, axis=1) == [0, 1, 3]).all()
-
-
-def test_randperm_is_a_permutation() -> None:
-    drawn = np.asarray(resolve("torch.randperm", (100,), {})[1]())
-
-    assert sorted(drawn.tolist()) == list(range(100)) != drawn.tolist()
+    assert not values.any()
 
 
-def test_gumbel_softmax_draws_by_the_logits_and_keeps_the_soft_gradient() -> None:
-    logits = jnp.log(jnp.tile(jnp.array([0.2, 0.8]), (20_000, 1)))
+@EVERYWHERE
+def test_multinomial_without_replacement_draws_each_index_once(target: str) -> None:
+    weights = torch.tensor([0.1, 0.2, 0.0, 0.7]).tile(50, 1)
+
+    indices = drawn(target, "torch.multinomial", weights, 3)
+
+    assert indices.shape == (50, 3)
+    assert (np.sort(indices, axis=1) == [0, 1, 3]).all()
+
+
+@EVERYWHERE
+def test_randperm_is_a_permutation(target: str) -> None:
+    indices = drawn(target, "torch.randperm", 100)
+
+    assert sorted(indices.tolist()) == list(range(100)) != indices.tolist()
+
+
+@EVERYWHERE
+def test_gumbel_softmax_draws_by_the_logits_and_keeps_the_soft_gradient(target: str) -> None:
+    on = FRAMEWORKS[target]
+    logits = torch.tensor([0.2, 0.8]).tile(20_000, 1).log()
     api = "torch.nn.functional.gumbel_softmax"
+    seed = on.of_numpy(np.random.default_rng(1).standard_normal((20_000, 2)).astype(np.float32))
 
-    hard, vjp = jax.vjp(lambda x: resolve(api, (x,), {"hard": True})[1](), logits)
-    _, soft_vjp = jax.vjp(lambda x: resolve(api, (x,), {})[1](), logits)
-    seed = jax.random.normal(jax.random.key(1), hard.shape)
+    def gradient(hard: bool) -> np.ndarray:
+        def run(values: object) -> list[object]:
+            on.random()
+            return [resolve(api, values, {"hard": hard}, on)[1]()]
+
+        return to_numpy(on.vjp(run, [to_port(logits, on)], [seed], jit=True)[0], on)
+
+    hard = drawn(target, api, logits, hard=True)
 
     assert set(np.unique(np.round(hard, 6))) == {0.0, 1.0}
     assert abs(float(hard[:, 1].mean()) - 0.8) < 0.02
-    assert np.allclose(vjp(seed)[0], soft_vjp(seed)[0], atol=1e-6)
+    assert np.allclose(gradient(hard=True), gradient(hard=False), atol=1e-6)
 
 
-def test_attention_dropout_keeps_the_mean() -> None:
-    query, key = torch.randn(2, 1, 20_000, 4, generator=torch.Generator().manual_seed(0)).numpy()
-    value = jnp.ones((1, 4, 1))
-    given = (jnp.asarray(query), jnp.asarray(key[:, :4]), value)
+@pytest.mark.parametrize(
+    "target",
+    [
+        target
+        for target, on in FRAMEWORKS.items()
+        if on.catalogue.find("torch.nn.functional.scaled_dot_product_attention")
+    ],
+)
+def test_attention_dropout_keeps_the_mean(target: str) -> None:
+    query, key = torch.randn(2, 1, 20_000, 4, generator=torch.Generator().manual_seed(0))
     api = "torch.nn.functional.scaled_dot_product_attention"
 
-    values = np.asarray(resolve(api, given, {"dropout_p": 0.5})[1]())
+    values = drawn(target, api, query, key[:, :4], torch.ones(1, 4, 1), dropout_p=0.5)
 
     assert abs(values.mean() - 1) < 0.05
     assert values.std() > 0.2

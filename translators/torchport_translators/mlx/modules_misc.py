@@ -8,6 +8,8 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from torchport_translators.catalogue import ports
+from torchport_translators.mlx.dropout import alpha_dropout, feature_alpha_dropout
+from torchport_translators.mlx.losses import cosine_similarity, pairwise_distance
 from torchport_translators.mlx.vision import (
     channel_shuffle,
     interpolate,
@@ -79,6 +81,19 @@ def UpsamplingBilinear2d(size=None, scale_factor=None):
     return partial(upsample_bilinear, size=size, scale_factor=scale_factor)
 
 
+# -------------------------------------------------------------------------------- distances
+
+
+@ports("torch.nn.CosineSimilarity")
+def CosineSimilarity(dim=1, eps=1e-8):
+    return partial(cosine_similarity, dim=dim, eps=eps)
+
+
+@ports("torch.nn.PairwiseDistance")
+def PairwiseDistance(p=2.0, eps=1e-6, keepdim=False):
+    return partial(pairwise_distance, p=p, eps=eps, keepdim=keepdim)
+
+
 # ---------------------------------------------------------------------------------- dropout
 
 
@@ -98,7 +113,9 @@ class ChannelDropout(nn.Module):
     def __call__(self, input):
         if self.p == 0 or not self.training:
             return input
-        shape = (*input.shape[: -self.rank], *[1] * self.rank)
+        # Of two axes torch takes (batch, channels, length) as well.
+        channels = 2 if self.rank == 2 else input.ndim - self.rank
+        shape = (*input.shape[:channels], *[1] * (input.ndim - channels))
         mask = mx.random.bernoulli(1 - self.p, shape)
         return input * mask * (0 if self.p == 1 else 1 / (1 - self.p))
 
@@ -116,6 +133,30 @@ def Dropout2d(p=0.5, inplace=False):
 @ports("torch.nn.Dropout3d")
 def Dropout3d(p=0.5, inplace=False):
     return ChannelDropout(p, rank=3)
+
+
+@ports("torch.nn.AlphaDropout")
+class AlphaDropout(nn.Module):
+    """Dropout that keeps the mean and variance of what SELU gives."""
+
+    def __init__(self, p=0.5):
+        super().__init__()
+        self.p = p
+
+    def __call__(self, input):
+        return alpha_dropout(input, self.p, self.training)
+
+
+@ports("torch.nn.FeatureAlphaDropout")
+class FeatureAlphaDropout(nn.Module):
+    """Alpha dropout of whole channels of (batch, channels, ...)."""
+
+    def __init__(self, p=0.5):
+        super().__init__()
+        self.p = p
+
+    def __call__(self, input):
+        return feature_alpha_dropout(input, self.p, self.training)
 
 
 # ---------------------------------------------------------------------------------- padding
