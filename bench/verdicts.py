@@ -7,12 +7,18 @@ prints detection, false alarms, every miss, every false alarm and every port wit
 A port counts as *accused* if its verdict is `diverged` for another reason than ILL_CONDITIONED. A
 wrong port counts as *detected* if it is accused, or raises. Exits with 1 if a goal is missed: at
 least 99 % detected, at most 1 % of right and rounding-only ports accused, every wrong gradient found.
+
+A run takes a quarter of an hour or more. `--json FILE` keeps each outcome as it comes, a JSON object a
+line; a run with a file that is there goes on with the ports that it lacks, or whose record is another
+now. Remove the file to measure anew: what changed in the checker is not seen.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
+import hashlib
 import json
 import re
 import sys
@@ -21,6 +27,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 from torchport_checks import Category, Checker, CheckOptions, DefinitionVerdict
 
@@ -68,6 +75,10 @@ class Record:
         """The `wrong` or the `right` port."""
         return self.wrong if side == "wrong" else self.right
 
+    def digest(self, side: str) -> str:
+        """What the code of one side is recognised by."""
+        return hashlib.sha256(f"{self.original}\0{self.port(side)}".encode()).hexdigest()[:16]
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -83,6 +94,7 @@ class Outcome:
     category: str
     message: str
     seconds: float
+    digest: str
 
     @property
     def accused(self) -> bool:
@@ -164,24 +176,38 @@ def _defined(code: str) -> set[str]:
     return names
 
 
-def run(checker: Checker, records: Sequence[Record], side: str, folder: Path) -> Iterator[Outcome]:
-    """Check one side of records that share a pair of files."""
+def run(
+    checker: Checker,
+    records: Sequence[Record],
+    side: str,
+    folder: Path,
+    tell: Callable[[Outcome], None],
+) -> None:
+    """Check one side of records that share a pair of files; `tell` gets each outcome as it comes."""
     target = records[0].target
     source, port = folder / "model.py", folder / f"model_{target}.py"
     source.write_text(IMPORTS["torch"] + "\n\n\n".join(r.original for r in records) + "\n", "utf-8")
     port.write_text(IMPORTS[target] + "\n\n\n".join(r.port(side) for r in records) + "\n", "utf-8")
-    verdict = checker.check(source, port, definitions=[record.name for record in records])
-    if verdict.error and len(records) > 1:  # one of them spoilt it for all: each by itself
-        for record in records:
-            yield from run(checker, [record], side, folder)
-        return
-    for record in records:
-        found = {found.name: found for found in verdict.definitions}.get(record.name)
-        if found is None:
-            yield _outcome(record, side, "error", verdict.category, verdict.error)
+    left = {record.name: record for record in records}
+
+    def progress(name: str, found: DefinitionVerdict | None) -> None:
+        if found is not None:
+            tell(_found(left.pop(name), side, found))
+
+    verdict = checker.check(source, port, definitions=list(left), progress=progress)
+    at_once = {found.name: found for found in verdict.definitions if found.name in left}
+    for name, found in at_once.items():
+        tell(_found(left.pop(name), side, found))
+    for record in left.values():
+        if len(records) > 1:  # one of them spoilt it for all: each by itself
+            run(checker, [record], side, folder, tell)
         else:
-            message = found.message or "; ".join(found.notes)
-            yield _outcome(record, side, found.status, found.category, message, found)
+            tell(_outcome(record, side, "error", verdict.category, verdict.error))
+
+
+def _found(record: Record, side: str, found: DefinitionVerdict) -> Outcome:
+    message = found.message or "; ".join(found.notes)
+    return _outcome(record, side, found.status, found.category, message, found)
 
 
 def _outcome(
@@ -194,24 +220,67 @@ def _outcome(
 ) -> Outcome:
     return Outcome(
         record.name, record.family, record.split, record.target, record.kind, side, status,
-        str(category or ""), message, found.seconds if found else 0.0,
+        str(category or ""), message, found.seconds if found else 0.0, record.digest(side),
     )  # fmt: skip
 
 
 def judge(
-    records: Sequence[Record], progress: Callable[[Outcome], None] = lambda _: None
+    records: Sequence[Record],
+    known: Sequence[Outcome] = (),
+    tell: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
-    """The outcomes of all wrong and right ports. MLX's are left out where no lane runs them."""
-    outcomes: list[Outcome] = []
+    """The outcomes of all wrong and right ports. MLX's are left out where no lane runs them.
+
+    Args:
+        known: outcomes of an earlier run; what they are of is not run again.
+        tell: gets each new outcome as it comes.
+    """
+    outcomes, wanted = resumed(records, known)
+
+    def keep(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        tell(outcome)
+
     options = CheckOptions().thorough().model_copy(update={"shrink_seconds": 0.0, "locate": False})
     with tempfile.TemporaryDirectory() as name, Checker(options, store=False) as checker:
         for side in ("wrong", "right"):
-            sided = [r for r in records if r.port(side) and has_lane(r.target)]
+            sided = [record for record, of in wanted if of == side]
             for group in files(sided, side):
-                for outcome in run(checker, group, side, Path(name)):
-                    outcomes.append(outcome)
-                    progress(outcome)
+                run(checker, group, side, Path(name), keep)
     return outcomes
+
+
+def resumed(
+    records: Sequence[Record], known: Sequence[Outcome]
+) -> tuple[list[Outcome], list[tuple[Record, str]]]:
+    """Those of the known outcomes that are of these records, and the records' sides that are left."""
+    left = {
+        (record.name, side, record.digest(side)): (record, side)
+        for side in ("wrong", "right")
+        for record in records
+        if record.port(side) and has_lane(record.target)
+    }
+    kept = {
+        key: outcome
+        for outcome in known
+        if (key := (outcome.name, outcome.side, outcome.digest)) in left
+    }
+    return list(kept.values()), [sided for key, sided in left.items() if key not in kept]
+
+
+def earlier(path: Path | None) -> list[Outcome]:
+    """The outcomes that a file holds; a last line that was cut off is left out.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    if path is None or not path.exists():
+        return []
+    lines = [line for line in path.read_text("utf-8").splitlines(True) if line.endswith("\n")]
+    try:
+        return [Outcome(**json.loads(line)) for line in lines]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: not a file of outcomes ({error}); give another name.") from error
 
 
 def has_lane(target: str) -> bool:
@@ -265,6 +334,14 @@ def report(records: Sequence[Record], outcomes: Sequence[Outcome]) -> bool:
     )
 
 
+def _appended(path: Path) -> TextIO:
+    """The file, open for more; what was cut off at its end is removed first."""
+    if path.exists():
+        whole, newline, _ = path.read_bytes().rpartition(b"\n")
+        path.write_bytes(whole + newline)
+    return path.open("a", encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
@@ -273,8 +350,15 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("--target", choices=TARGETS, help="only ports to this framework")
     parser.add_argument("--only", default="", help="regular expression on names")
-    parser.add_argument("--json", type=Path, help="file to write the outcomes to")
+    parser.add_argument(
+        "--json", type=Path,
+        help="file that gets each outcome as it comes; a run goes on with what the file lacks",
+    )  # fmt: skip
     arguments = parser.parse_args()
+    try:
+        known = earlier(arguments.json)
+    except ValueError as error:
+        parser.error(str(error))
     splits = {"held-out": ("held_out", "rounding"), "tuning": ("tuning",), "all": SPLITS}
     records = [
         record
@@ -284,15 +368,27 @@ def main() -> int:
         and re.search(arguments.only, record.name)
     ]
     start = time.perf_counter()
+    total = sum(1 + (record.kind != "rounding") for record in records if has_lane(record.target))
+    told = 0
 
-    def progress(outcome: Outcome) -> None:
-        fine = outcome.detected if outcome.label == "wrong" else outcome.status == "verified"
-        print("." if fine else "F", end="", flush=True, file=sys.stderr)
+    with contextlib.ExitStack() as stack:
+        kept = stack.enter_context(_appended(arguments.json)) if arguments.json else None
 
-    outcomes = judge(records, progress)
-    print(file=sys.stderr)
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(o) for o in outcomes], indent=1), "utf-8")
+        def tell(outcome: Outcome) -> None:
+            nonlocal told
+            told += 1
+            if kept is not None:
+                print(json.dumps(asdict(outcome)), file=kept, flush=True)
+            fine = outcome.detected if outcome.label == "wrong" else outcome.status == "verified"
+            first = "" if fine else f"  {outcome.message.partition(chr(10))[0][:200]}"
+            print(
+                f"{told} of at most {total}: {outcome.name} ({outcome.target}, {outcome.label}): "
+                f"{outcome.status} {outcome.category}{first}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+        outcomes = judge(records, known, tell)
     reached = report(records, outcomes)
     print(f"\n{len(outcomes)} ports in {time.perf_counter() - start:.0f} s")
     return 0 if reached else 1

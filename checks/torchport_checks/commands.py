@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 
 _FRAMEWORKS = {"torch": ("torch", "numpy"), "jax": ("jax", "flax", "optax"), "mlx": ("mlx",)}
 _MAX_JOBS = 4
-_CORES_PER_JOB = 4
+_MEMORY_PER_JOB = 2 * 2**30
+"""Bytes: a job's processes have a framework each, and what small pairs make of it."""
 
 Progress = Callable[[str, "DefinitionVerdict | None"], None]
 
@@ -277,7 +278,12 @@ def _check_all(
 
 
 def _default_jobs() -> int:
-    return max(1, min(_MAX_JOBS, (os.cpu_count() or 1) // _CORES_PER_JOB))
+    """A job for each core, for its processes take turns; fewer where memory is short."""
+    import psutil
+
+    cores = len(psutil.Process().cpu_affinity()) if sys.platform == "linux" else os.cpu_count() or 1
+    affordable = psutil.virtual_memory().available // _MEMORY_PER_JOB
+    return max(1, min(_MAX_JOBS, cores, affordable))
 
 
 @click.command(short_help="Port files, run them against the originals, report.")
@@ -305,7 +311,7 @@ def _default_jobs() -> int:
     "--jobs",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Pairs to check at the same time. [default: by the number of cores]",
+    help="Pairs to check at the same time. [default: by cores and free memory, at most 4]",
 )
 @_depth_options
 @_limits

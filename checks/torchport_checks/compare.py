@@ -19,12 +19,16 @@ takes care to compute in single is wrong where that costs digits.
 Values are judged against what float64 says rather than by a tolerance, because a fixed tolerance either
 flags honest rounding or misses bugs of small scale:
 
-- within 16 ulp is equal; integers and booleans must be exact;
+- within 16 ulp is equal; integers and booleans must be exact, unless runs of the original that round
+  at random (see below) give other ones at all those places: a rounding decides them;
 - with the float64 reference `r`, torch's own error `et = |torch - r|` and the port's `ec`, the port
   is equal where `ec <= max(8 et, 64 eps |r|, 4 max et, 2 eps max |r|)`;
 - else, where moving inputs and weights by 2^-24 moves `r` by at least `ec / 32`, it is rounding, and
   equal, below a relative error of 1e-4; above, the result is ill-conditioned if torch is itself off
   `r`;
+- else, where runs of the original that round at random (`worker/rounding.py`) are off `r` by `em`, it
+  is rounding of what lies between where `ec <= max(8 em, 4 rms(em))`: terms cancel, a function is
+  saturated, a sum is long; equal below a relative error of 1e-4, ill-conditioned above;
 - else, a gradient is ill-conditioned where moving inputs and weights as rounding does moves it as
   far as `ec / 2`: a kink (a ReLU's zero, a tie of a maximum) lies within rounding;
 - else it is PRECISION below a relative error of 1e-4, or MISMATCH.
@@ -32,7 +36,7 @@ flags honest rounding or misses bugs of small scale:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -50,7 +54,7 @@ PRECISION = 1e-4
 FALLBACK = 1e-5
 """Relative to `|torch| + max|torch|`, where there is no float64 reference."""
 
-_GUARDED = "torch gives NaN for a NaN or an infinity that it is given, the port a number."
+_GUARDED = "torch gives NaN, the port a number."
 _OVERFLOWN = "torch is not finite where float64 is, or not as float64 is; not compared there."
 
 Floats = NDArray[np.float64]
@@ -98,8 +102,8 @@ def compare(
     where: str = "output",
     case: str = "",
     sensitivity: Sensitivity | None = None,
+    rounded: Sensitivity | None = None,
     kinks: Kinks | None = None,
-    terms: int = 1,
     guarded: bool = False,
     halved: bool = False,
     floor: float = 0.0,
@@ -110,17 +114,15 @@ def compare(
         reference: torch's result in float64, in the same structure; None where there is none.
         where: what is compared, for messages.
         case: mode and draw, for messages.
+        rounded: gives results of the original that round at random.
         kinks: where a gradient is compared whose outputs are equal.
-        terms: of how many terms a value may be the sum. Rounding in a sum of n terms grows as the
-            root of n, while that of the inputs, which `sensitivity` shows, averages out.
-        guarded: whether the input holds NaN or infinities. A number in place of torch's NaN is then
-            told in a note only, and NaN is as good as infinity.
+        guarded: whether the input holds NaN or infinities, or brings them about. A number in place
+            of torch's NaN is then told in a note only, and NaN is as good as infinity.
         halved: whether the inputs were cast to half precision. Single precision in place of half is
             then told in a note only, and half in place of single where it costs no digits.
-        floor: the error that rounding of intermediate values leaves, however small the result.
     """
     comparison = Comparison()
-    _Judge(where, case, sensitivity, kinks, terms, guarded, halved, floor, comparison).walk(
+    _Judge(where, case, sensitivity, rounded, kinks, guarded, halved, floor, comparison).walk(
         torch, port, reference, (), ""
     )
     return comparison
@@ -131,8 +133,8 @@ class _Judge:
     where: str
     case: str
     sensitivity: Sensitivity | None
+    rounded: Sensitivity | None
     kinks: Kinks | None
-    terms: int
     guarded: bool
     halved: bool
     floor: float
@@ -183,7 +185,7 @@ class _Judge:
         if not self._dtype(torch, port, path):
             return
         if not torch.inexact:
-            self._exact(torch, port, path)
+            self._exact(torch, port, steps, path)
             return
         worth = reference if isinstance(reference, Array) and reference.inexact else None
         if worth is not None and (worth.shape != torch.shape or torch.dtype in _NARROWED):
@@ -194,7 +196,7 @@ class _Judge:
         references = _parts(worth) if worth is not None else [None, None]
         for (label, t), (_, p) in parts:
             ref = next((r for r in references if r is not None and r[0] == label), None)
-            self._values(t, p, ref[1] if ref else None, eps, tiny, huge, steps, path + label)
+            self._values(t, p, ref[1] if ref else None, eps, tiny, huge, steps, path, label)
 
     def _dtype(self, torch: Array, port: Array, path: str) -> bool:
         if torch.dtype == port.dtype:
@@ -204,7 +206,7 @@ class _Judge:
             if torch.inexact:
                 self._note(f"Warning: {self.where}{path}: {what}; half the digits are lost.")
             else:
-                self._note(f"{self.where}{path}: {what} (JAX's default without x64).")
+                self._note(f"{self.where}{path}: {what}, which is enough up to 2**31.")
             return True
         if (
             self.halved
@@ -225,7 +227,7 @@ class _Judge:
         self._differ(Category.DTYPE, path, f"{what}.")
         return False
 
-    def _exact(self, torch: Array, port: Array, path: str) -> None:
+    def _exact(self, torch: Array, port: Array, steps: tuple[Any, ...], path: str) -> None:
         wrong = torch.value != port.value
         if not wrong.any():
             return
@@ -236,10 +238,15 @@ class _Judge:
         )
         overflow = ""
         if torch.dtype == "int64" and np.abs(torch.value[index]) > np.iinfo(np.int32).max:
-            overflow = " It does not fit the 32 bits that JAX uses by default."
+            overflow = " It does not fit 32 bits."
         share = f"{int(wrong.sum())} of {wrong.size} values"
+        left = wrong.copy()
+        for result in self.rounded() if self.rounded is not None else ():
+            leaf = _follow(result, steps)
+            if isinstance(leaf, Array) and leaf.shape == torch.shape:
+                left &= leaf.value == torch.value
         self._differ(
-            Category.MISMATCH,
+            Category.MISMATCH if left.any() else Category.ILL_CONDITIONED,
             path,
             f"{share} differ; at {_at(index)} torch gives {torch.value[index]}, the port "
             f"{port.value[index]}.{overflow}",
@@ -259,7 +266,10 @@ class _Judge:
         huge: float,
         steps: tuple[Any, ...],
         path: str,
+        label: str,
     ) -> None:
+        """Judge real numbers; `label` says which part of complex ones they are."""
+        path += label
         if np.array_equal(torch, port, equal_nan=True):
             return
         odd = ~(np.isfinite(torch) & np.isfinite(port))
@@ -318,7 +328,9 @@ class _Judge:
         if not wrong.any():
             return
         index = _worst(np.where(wrong, error, -1.0))
-        category = self._category(wrong, error, ours, reference, eps, tiny, steps, torch)
+        category = self._category(
+            wrong, error, ours, reference, eps, tiny, steps, label, torch, odd
+        )
         if category is None:
             self._note(
                 f"{self.where}{path} ({self.case}): rounding is magnified here, and explains a "
@@ -350,44 +362,50 @@ class _Judge:
         eps: float,
         tiny: float,
         steps: tuple[Any, ...],
+        label: str,
         torch: Floats,
+        odd: NDArray[np.bool_],
     ) -> Category | None:
         """What a difference is called; None where it is rounding."""
         scale = np.abs(torch if reference is None else reference)
         near = error <= PRECISION * np.maximum(scale, np.sqrt(np.mean(np.square(scale))))
         small = bool(near[wrong].all())
-        if reference is not None and self.sensitivity is not None:
+        unexplained = Category.PRECISION if small else Category.MISMATCH
+        if reference is None:
+            return unexplained
+        left = wrong.copy()
+        if self.sensitivity is not None:
             off = ours > ULPS * _spacing(np.abs(reference), eps, tiny)
-            factor = max(SENSITIVITY, np.sqrt(self.terms)) if small else SENSITIVITY
-            if (small or off[wrong].all()) and self._reached(
-                self.sensitivity(), error / factor, wrong, reference, steps
-            ):
-                return None if small else Category.ILL_CONDITIONED
-        if (
-            reference is not None
-            and self.kinks is not None
-            and self._reached(self.kinks(), error / KINK, wrong, reference, steps)
-        ):
-            return Category.ILL_CONDITIONED
-        return Category.PRECISION if small else Category.MISMATCH
+            for moved in self._moved(self.sensitivity(), reference, steps, label):
+                left &= ~((moved >= error / SENSITIVITY) & (small | off))
+        if left.any() and self.rounded is not None:
+            errors = list(self._moved(self.rounded(), reference, steps, label))
+            if errors:
+                largest: Floats = np.max(np.stack(errors), axis=0)
+                usual: Floats = largest[np.isfinite(largest) & ~odd]
+                with np.errstate(over="ignore"):  # beyond float64: it explains all
+                    common = 4 * np.sqrt(np.mean(np.square(usual))) if usual.size else 0.0
+                    left &= error > np.maximum(8 * largest, common)
+        if not left.any():
+            return None if small else Category.ILL_CONDITIONED
+        if self.kinks is not None:
+            for moved in self._moved(self.kinks(), reference, steps, label):
+                left &= moved < error / KINK
+                if not left.any():
+                    return Category.ILL_CONDITIONED
+        return unexplained
 
     @staticmethod
-    def _reached(
-        moved: Iterable[Any],
-        error: Floats,
-        wrong: NDArray[np.bool_],
-        reference: Floats,
-        steps: tuple[Any, ...],
-    ) -> bool:
-        """Whether the moved results are, element by element, as far off the reference as `error`."""
-        left = wrong.copy()
-        for result in moved:
+    def _moved(
+        results: Iterable[Any], reference: Floats, steps: tuple[Any, ...], label: str
+    ) -> Iterator[Floats]:
+        """How far each of some results is off the reference; what is NaN is infinitely far."""
+        for result in results:
             leaf = _follow(result, steps)
-            if isinstance(leaf, Array) and leaf.value.dtype.kind == "f":
-                left &= ~(np.abs(leaf.value - reference) >= error)
-            if not left.any():
-                return True
-        return False
+            if isinstance(leaf, Array) and leaf.inexact and leaf.shape == reference.shape:
+                for part, values in _parts(leaf):
+                    if part == label:
+                        yield np.nan_to_num(np.abs(values - reference), nan=np.inf)
 
     def _structure(self, path: str, torch: str, port: str) -> None:
         self._differ(Category.STRUCTURE, path, f"torch gives {torch}, the port {port}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -12,9 +12,10 @@ import numpy as np
 from torchport_checks.behaviour import initial_values, sample, train
 from torchport_checks.compare import Comparison, compare
 from torchport_checks.draws import HALVES, SHAPES, Case, redraw
-from torchport_checks.judging import NUMERIC, SPEC, judge
+from torchport_checks.judging import NUMERIC, SPEC, Judged, judge
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
 from torchport_checks.locate import locate
+from torchport_checks.options import QUICK
 from torchport_checks.pair import Lanes, Pair
 from torchport_checks.replay import Replays
 from torchport_checks.search import search
@@ -122,8 +123,33 @@ def examine(
     except Unchecked as unchecked:
         result.fail(unchecked.status, unchecked.category, f"{unchecked}", unchecked.output)
     except LaneFailure as failure:
+        fewer = _with_fewer_draws(pair)
+        if fewer is not None:
+            verdict = examine(definition, fewer, replays)
+            told = f"Warning: only {', '.join(fewer.options.draws)} were run: {failure}"
+            notes = verdict.notes if verdict.status == "error" else [*verdict.notes, told]
+            seconds = time.perf_counter() - start
+            return verdict.model_copy(update={"notes": notes, "seconds": seconds})
         result.fail("error", failure.category, f"{failure}", failure.output)
     return result.verdict(time.perf_counter() - start)
+
+
+def _with_fewer_draws(pair: Pair) -> Pair | None:
+    """The pair, loaded anew, with draws left out of which one may have ended a lane: first that of
+    nothing, with which most loops without end and faults in native code come, then all but the plain
+    ones. None where there are no fewer, or the lanes do not start again."""
+    draws = pair.options.draws
+    plain = tuple(draw for draw in draws if draw in QUICK)
+    fewer = tuple(draw for draw in draws if draw != "empty")
+    for left in (fewer, plain, draws[:1]):
+        if 0 < len(left) < len(draws):
+            found = replace(pair, options=pair.options.model_copy(update={"draws": left}))
+            try:
+                found.load()
+            except (LaneFailure, RemoteError):
+                return None
+            return found
+    return None
 
 
 def _examine(result: _Result, pair: Pair, replays: Replays | None) -> None:
@@ -137,14 +163,16 @@ def _examine(result: _Result, pair: Pair, replays: Replays | None) -> None:
     form = forms[0]
     if port.framework == "jax":
         _note_overflow(result, cases)
-    expected, actual = subject.run(port, form, cases)
+    hurried = port.framework == "jax" and form == "compiled"
+    expected, actual = subject.run(port, "hurried" if hurried else form, cases)
     for note in subject.notes:
         result.note(note)
     if form == "compiled" and (error := _untraceable(expected, actual)):
         result.variants.append(variant_of(port, form, [], error=error))
         form = "eager"
         actual = subject.run_port(port, form, cases)
-    compared, random = _judge(result, subject, port, cases, expected, actual)
+        hurried = False
+    compared, random = _judge(result, subject, port, cases, expected, actual, hurried)
     if result.ended:
         return
     if "strided" in options.draws and not subject.error and not random:
@@ -258,7 +286,7 @@ def plan(subject: Subject) -> list[Case]:
     if not subject.large:
         draws = options.draws[1:]
         shapes = [draw for draw in draws if draw in SHAPES]
-        resized = resizings(call, subject.accepts, seed, shapes) if shapes else {}
+        resized = resizings(call, subject.accepts, seed, shapes, subject.sized) if shapes else {}
         for draw in draws:
             drawn = resized.get(draw, call) if draw in SHAPES else redraw(draw, call, seed)
             if draw == "second" and subject.definition.kind == "module":
@@ -279,15 +307,21 @@ def _judge(
     cases: Sequence[Case],
     expected: Sequence[Outcome],
     actual: Sequence[Outcome],
+    hurried: bool,
 ) -> tuple[list[str], bool]:
-    """Judge each case; the labels of those that were compared, and whether any was random."""
+    """Judge each case; the labels of those that were compared, and whether any was random.
+
+    What differs where the port was `hurried` is run again, compiled as a user's program is, unless
+    something is wrong already.
+    """
     compared: list[str] = []
     raising: list[str] = []
     random = False
+    unlike = _OtherSizes()
     for number, (case, theirs, ours) in enumerate(zip(cases, expected, actual, strict=True)):
         base = number == 0
         if theirs["error"] is not None:
-            if base and not _error_parity(result, theirs, ours):
+            if base and not _error_parity(result, subject, theirs, ours):
                 return compared, random
             if base or _refused(result, case, theirs, ours):
                 compared.append(case.label)
@@ -302,11 +336,13 @@ def _judge(
             return compared, random
         if case.draw == "out_of_range" and case.call.bounds:
             continue  # beyond what the comment says of the inputs: only errors are compared
+        unasked = subject.sized and case.draw in (*SHAPES, *HALVES)
         if ours["error"] is not None:
             error = RemoteError(ours["error"])
             message = f"The port raises{at_line(error.line)} ({case.label}): {error}"
-            if case.cast is not None or case.draw == "empty":
-                # Loud, and not the port's to know: how its weights are cast, what -1 is of nothing.
+            if case.draw in HALVES or case.draw == "empty" or unasked:
+                # Loud, and not the port's to know: how its weights are cast, what -1 is of nothing,
+                # sizes and dtypes that nobody asked for.
                 result.note(message.splitlines()[0])
                 continue
             if _wrong(result.comparison.differences):
@@ -320,21 +356,80 @@ def _judge(
                 return compared, random
             continue
         judged = judge(subject, case, theirs, ours)
+        if hurried and number and judged.wrong and not _wrong(result.comparison.differences):
+            (ours,) = subject.run_port(port, "compiled", [case])
+            judged = judge(subject, case, theirs, ours)
+        if unasked and judged.wrong and not _squeezed(theirs, ours):
+            categories = {d.category for d in _beyond_rounding(judged)}
+            if case.draw in _COMPARABLE and categories <= NUMERIC:
+                unlike.differ[case.draw] = case, judged
+            else:
+                result.note(_told(case, judged))
+            continue
+        if unasked:
+            unlike.fine.add(case.draw)
         result.comparison.add(judged.comparison)
         traceable = case.cast is None and case.draw not in (*HALVES, "second")
         if judged.wrong and traceable and result.failing is None:
-            wrong = [
-                d
-                for d in judged.comparison.differences
-                if d.category is not Category.ILL_CONDITIONED
-            ]
-            result.failing = case, wrong
+            result.failing = case, _beyond_rounding(judged)
         result.gradients = result.gradients.joined(judged.gradients)
         if judged.compared:
             compared.append(case.label)
+    unlike.conclude(result)
     if raising:
         result.note(f"Not compared, the original raises: {'; '.join(raising)}.")
     return compared, random
+
+
+_COMPARABLE = {"equal": "distinct", "distinct": "equal"}
+
+
+@dataclass
+class _OtherSizes:
+    """Other values for sizes that nobody asked for.
+
+    A port that is wrong for all such sizes is made for those of the check comment, which is told. One
+    that is right for some knows of sizes, and takes one for another: where two of them are equal, or
+    where they are not.
+    """
+
+    differ: dict[str, tuple[Case, Judged]] = field(default_factory=dict[str, tuple[Case, Judged]])
+    fine: set[str] = field(default_factory=set[str])
+
+    def conclude(self, result: _Result) -> None:
+        """Add to the result what is wrong, and what is only told."""
+        for draw, (case, judged) in self.differ.items():
+            if _COMPARABLE[draw] not in self.fine:
+                result.note(_told(case, judged))
+                continue
+            result.comparison.add(judged.comparison)
+            result.gradients = result.gradients.joined(judged.gradients)
+            if result.failing is None:
+                result.failing = case, _beyond_rounding(judged)
+
+
+def _told(case: Case, judged: Judged) -> str:
+    """What differs where nobody asked, for a note."""
+    first = _beyond_rounding(judged)[0]
+    what = "sizes" if case.draw in SHAPES else "dtypes"
+    return f"Warning: for other {what} ({case.label}), {first.where}: {first.message}"
+
+
+def _beyond_rounding(judged: Judged) -> list[Difference]:
+    return [d for d in judged.comparison.differences if d.category is not Category.ILL_CONDITIONED]
+
+
+def _squeezed(theirs: Outcome, ours: Outcome) -> bool:
+    """Whether the port lacks or has an axis of size 1 that torch has or lacks, which is wrong for
+    whatever sizes: a batch of one comes by itself."""
+    pairs = zip(leaves(theirs["output"]), leaves(ours["output"]), strict=False)
+    return any(
+        isinstance(one, Array)
+        and isinstance(other, Array)
+        and one.shape != other.shape
+        and [size for size in one.shape if size != 1] == [s for s in other.shape if s != 1]
+        for (_, one), (_, other) in pairs
+    )
 
 
 def _refused(result: _Result, case: Case, theirs: Outcome, ours: Outcome) -> bool:
@@ -361,7 +456,9 @@ def _examine_variant(
     expected: Sequence[Outcome],
 ) -> None:
     """Run the port in another form or on another device, and add what differs there."""
-    actual = subject.run_port(lane, form, cases)
+    # Gradients are taken under a trace in either form: without them, an eager run has none.
+    gradients = None if form == "compiled" else False
+    actual = subject.run_port(lane, form, cases, gradients=gradients)
     if form == "compiled" and (error := _untraceable(expected, actual)):
         result.variants.append(variant_of(lane, form, [], error=error))
         return
@@ -412,7 +509,7 @@ def _examine_strides(result: _Result, subject: Subject, case: Case, expected: Ou
         return  # `view` refuses some views: the port has nothing to be wrong about
     if any(
         d.category in NUMERIC
-        for d in judge(subject, strided, expected, outcome).comparison.differences
+        for d in judge(subject, case, expected, outcome).comparison.differences
     ):
         result.note(
             "What the original gives depends on the strides of its tensors, which a port does not "
@@ -486,10 +583,15 @@ def _nothing(theirs: Outcome) -> str:
     return "It returns nothing that could be compared." if empty and not theirs["buffers"] else ""
 
 
-def _error_parity(result: _Result, theirs: Outcome, ours: Outcome) -> bool:
-    """Whether both raise where the original means to; the verdict is set where they do not."""
+def _error_parity(result: _Result, subject: Subject, theirs: Outcome, ours: Outcome) -> bool:
+    """Whether both raise where the original means to; the verdict is set where they do not.
+
+    It means to with a `raise` or `assert` of its own, and where a check comment gives it an index
+    that is out of range: torch promises an IndexError there, and the targets would clamp the index.
+    """
     error = RemoteError(theirs["error"])
-    if not theirs["error"]["deliberate"]:
+    given = subject.definition.spec is not None and error.type == "IndexError"
+    if not (theirs["error"]["deliberate"] or given):
         message = f"The original fails on these inputs{at_line(error.line)}: {error}"
         result.fail("error", Category.SOURCE_ERROR, message, error.traceback)
         return False

@@ -19,24 +19,22 @@ NUMERIC = {Category.MISMATCH, Category.PRECISION, Category.NAN}
 SPEC = {Category.STRUCTURE, Category.SHAPE, Category.DTYPE, Category.MISSING_ERROR}
 
 _JITTERS = 4
+_ROUNDINGS = 4
 _KINK_SCALES = (-24, -23, -22, -21)
 _OPEN_ORDER = (
     "{}: not compared, torch leaves open in which order {} puts equal elements, and the results "
     "differ in it."
 )
 _INEXACT = {Category.MISMATCH, Category.PRECISION}
-# Far from zero a gradient is the small difference of large numbers, and rounding in either framework
-# is most of it: there it must be finite and of the right form, its values are compared elsewhere.
-_FAR = {"large", "offset"}
-# Near zero it may vanish, and what is left is the rounding of what led there, which is as large as the
-# cotangents: of the order of 1.
-_NEAR = {"small", "zeros"}
+_ODD = {"nan", "inf"}
+_UNDIFFERENTIATED = {*_ODD, "out_of_range"}
+# Far from zero gradients vanish, and near it they may, and what is left is the rounding of what led
+# there: nothing beside the gradients of ordinary inputs.
 _RESIDUE = 4 * 2.0**-23
-_BROKEN = SPEC | {Category.NAN}
-_UNDIFFERENTIATED = {"nan", "inf", "out_of_range"}
 _UNDEFINED = "{}: not compared, torch leaves undefined what {} gives for such values."
 _SUBGRADIENT = (
-    "{}: gradients not compared, {} may give the gradient to any of the elements that are equal."
+    "{}: gradients not compared, {} may give the gradient to any of the elements that are equal, or "
+    "that are written to one place."
 )
 
 
@@ -74,6 +72,7 @@ class _Judging:
         self.judged = Judged()
         self.reference: dict[str, Any] = theirs["reference"]
         self._jittered: list[Outcome] = []
+        self._rounded: list[Outcome] = []
         self._beside: list[Outcome] = []
 
     def judge(self) -> Judged:
@@ -98,6 +97,8 @@ class _Judging:
                 notes.append(_UNDEFINED.format(self.case.label, " and ".join(undefined)))
                 self.judged.compared = False
                 return self.judged
+            if self.case.draw in _ODD and not left_open["selecting"]:
+                self._leaks(values)
         self._excuse(values)
         self.judged.compared = not _nothing_learnt(self.theirs["output"])
         self.judged.comparison.add(values)
@@ -139,6 +140,15 @@ class _Judging:
                 kept.append(difference)
         values.differences = kept
 
+    def _leaks(self, values: Comparison) -> None:
+        """Turn into notes where the port makes NaN of what torch keeps finite, and torch does not
+        choose among values: an algorithm that multiplies what it has no need of by zero."""
+        for difference in list(values.differences):
+            leaked = difference.category is Category.NAN and isinstance(difference.torch, float)
+            if leaked and difference.port == "nan":
+                values.notes.append(f"{difference.where} ({difference.case}): {difference.message}")
+                values.differences.remove(difference)
+
     def _differentiable(self) -> bool:
         """Whether there are gradients to compare; if not, the judged gradients say why."""
         if self.theirs["input_gradients"] is None or self.ours["input_gradients"] is None:
@@ -158,7 +168,8 @@ class _Judging:
             self.reference.get("output"),
             case=label,
             sensitivity=lambda: self._sensitivity("output"),
-            guarded=self.case.draw in ("nan", "inf"),
+            rounded=lambda: self._rounding("output"),
+            guarded=self.case.draw in _ODD,
             halved=self.case.draw in HALVES,
         )
         buffers: dict[str, Array] = theirs["buffers"]
@@ -172,6 +183,7 @@ class _Judging:
                     where=f"{name} after the step",
                     case=label,
                     sensitivity=lambda name=name: [b[name] for b in self._sensitivity("buffers")],
+                    rounded=lambda name=name: [b[name] for b in self._rounding("buffers")],
                 )
             )
         return values
@@ -200,6 +212,9 @@ class _Judging:
                     sensitivity=lambda path=path: [
                         m[path] for m in self._sensitivity("mutated") if path in m
                     ],
+                    rounded=lambda path=path: [
+                        m[path] for m in self._rounding("mutated") if path in m
+                    ],
                 )
             )
         for path in ours.keys() - theirs.keys():
@@ -216,9 +231,11 @@ class _Judging:
     def _gradients(self, tied: bool, agree: bool) -> None:
         gradients, found = self._compare_gradients(self._kinks if agree else None)
         categories = {d.category for d in found.differences}
-        if tied and agree and categories & NUMERIC == {Category.MISMATCH}:
+        if agree and categories & NUMERIC == {Category.MISMATCH}:
             ties = self._ties()
-            if picking := sorted({*ties["unordered"], *ties["picking"]}):
+            pooling = ties["pooling"] if "mutated" in self.ours else []  # MLX's shares it
+            tied_by = {*ties["unordered"], *ties["picking"], *pooling} if tied else set[str]()
+            if picking := sorted({*tied_by, *ties["repeating"]}):
                 note = _SUBGRADIENT.format(self.case.label, " and ".join(picking))
                 self.judged.comparison.notes.append(note)
                 return
@@ -230,8 +247,6 @@ class _Judging:
     ) -> tuple[Gradients, Comparison]:
         """All gradients of the case, and what differs in them."""
         theirs, ours = self.theirs, self.ours
-        compared = [theirs[key] for key in ("output", "input_gradients", "weight_gradients")]
-        terms = max((v.value.size for _, v in leaves(compared) if isinstance(v, Array)), default=1)
         differences = Comparison()
         errors: dict[str, dict[str, Errors]] = {"input_gradients": {}, "weight_gradients": {}}
         differs = False
@@ -250,12 +265,18 @@ class _Judging:
                     sensitivity=lambda key=key, name=name: [
                         g[name] for g in self._sensitivity(key) if g is not None
                     ],
+                    rounded=lambda key=key, name=name: [
+                        g[name] for g in self._rounding(key) if g is not None
+                    ],
                     kinks=kinks and functools.partial(kinks, key, name),
-                    terms=terms if kinks else 1,
-                    floor=_RESIDUE if self.case.draw in _NEAR else 0.0,
+                    # What torch has no number for may have one: a port's guards are no fault.
+                    guarded=self.case.draw != "normal",
+                    floor=_RESIDUE * self.subject.usual.get(name, 0.0),
                 )
-                if self.case.draw in _FAR:
-                    found.differences = [d for d in found.differences if d.category in _BROKEN]
+                if self.case.draw == self.subject.options.draws[0]:
+                    largest_here = np.abs(gradient.value).max(initial=0.0)
+                    if np.isfinite(largest_here):
+                        self.subject.usual.setdefault(name, float(largest_here))
                 differs = differs or any(
                     d.category is not Category.ILL_CONDITIONED for d in found.differences
                 )
@@ -286,6 +307,20 @@ class _Judging:
             outcomes = self._jitter(self.subject.options.gradients)
             self._jittered.extend(o for o in outcomes if o["error"] is None)
         return [outcome[key] for outcome in self._jittered]
+
+    def _rounding(self, key: str) -> Sequence[Any]:
+        """Outcomes of the original in float64 that round at random."""
+        if not self._rounded:
+            outcomes = self.subject.torch.request(
+                "rounded",
+                timeout=self.subject.options.timeout,
+                call=self.case.wire(),
+                train=self.case.train,
+                gradients=self.subject.options.gradients,
+                times=_ROUNDINGS,
+            )
+            self._rounded.extend(o for o in outcomes if o["error"] is None)
+        return [outcome[key] for outcome in self._rounded]
 
     def _kinks(self, key: str, name: str) -> Iterator[Any]:
         for number in range(len(_KINK_SCALES) * _JITTERS):

@@ -7,6 +7,7 @@ is asked which groups can change by themselves, then whether they can change tog
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -25,6 +26,7 @@ LARGEST = 1_000_000
 """Of how many numbers a call may consist whose sizes are changed."""
 _PRIMES = (3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
 _GROUPS = 10
+_SMALL = 32
 
 Key = tuple[Hashable, ...]
 _Grouping = Callable[[int, int, int], Key]
@@ -50,8 +52,12 @@ class _Groups:
         return sum(self.counts[key] for key, sizes in self.accepted.items() if sizes)
 
 
-def resizings(call: Call, ask: Ask, seed: int, wanted: Sequence[str]) -> dict[str, Call]:
+def resizings(
+    call: Call, ask: Ask, seed: int, wanted: Sequence[str], multiples: bool = False
+) -> dict[str, Call]:
     """The calls that the draws `wanted` (of `draws.SHAPES`) make of `call`, those that torch runs.
+
+    With `multiples` small sizes become multiples of themselves, not primes: even ones stay even.
 
     A call that the original refuses by its own `raise` or `assert` is among them, too, in place of
     the draw that led to it: the port must refuse it as well.
@@ -59,7 +65,7 @@ def resizings(call: Call, ask: Ask, seed: int, wanted: Sequence[str]) -> dict[st
     if sum(array.value.size for array in _tensors(call)) > LARGEST:
         return {}
     groups = list(_grouped(call))
-    refused = _probe(groups, call, ask, seed)
+    refused = _probe(groups, call, ask, seed, multiples)
     groups.sort(key=_Groups.covered, reverse=True)
     options = [
         (draw, resized(call, group.grouping, sizes, seed))
@@ -138,13 +144,15 @@ def _grouped(call: Call) -> Iterator[_Groups]:
         yield _Groups(grouping, sizes, counts, {key: [] for key in sizes})
 
 
-def _probe(groups: Sequence[_Groups], call: Call, ask: Ask, seed: int) -> dict[str, Call]:
+def _probe(
+    groups: Sequence[_Groups], call: Call, ask: Ask, seed: int, multiples: bool
+) -> dict[str, Call]:
     """Note which sizes each group can have by itself; calls that were refused, by draw."""
     probes = [
         (group, key, size)
         for group in groups
         for key, old in group.sizes.items()
-        for size in dict.fromkeys((_prime(group, key), 2 * old, 1))
+        for size in dict.fromkeys(((_multiple if multiples else _prime)(group, key), 2 * old, 1))
         if size != old
     ]
     calls = [resized(call, group.grouping, {key: size}, seed) for group, key, size in probes]
@@ -152,7 +160,9 @@ def _probe(groups: Sequence[_Groups], call: Call, ask: Ask, seed: int) -> dict[s
     refused: dict[str, Call] = {}
     for (group, key, size), option, answer in zip(probes, calls, answers, strict=True):
         if answer == "runs":
-            group.accepted[key].append(size)
+            # An axis that can be of its size or 1 only is not free: its values are broadcast.
+            if size != 1 or group.accepted[key]:
+                group.accepted[key].append(size)
         elif answer == "refuses":
             refused.setdefault("single" if size == 1 else "distinct", option)
     return refused
@@ -162,6 +172,20 @@ def _prime(group: _Groups, key: Key) -> int:
     """A size for a group that no group has and no other one is given."""
     free = [prime for prime in _PRIMES if prime not in group.sizes.values()]
     return free[list(group.sizes).index(key) % len(free)]
+
+
+def _multiple(group: _Groups, key: Key) -> int:
+    """A multiple of a group's size that no group has and no other one is given."""
+    taken = set(group.sizes.values())
+    for other, old in group.sizes.items():
+        if old > _SMALL:
+            size = _prime(group, other)
+        else:
+            size = next(old * times for times in itertools.count(2) if old * times not in taken)
+        taken.add(size)
+        if other == key:
+            return size
+    raise KeyError(key)
 
 
 def _distinct(group: _Groups, call: Call) -> Iterator[dict[Key, int]]:

@@ -20,6 +20,11 @@ from torchport_checks.worker.inputs import Call
 from torchport_checks.worker.protocol import Array
 
 Form = Literal["either", "compiled", "eager"]
+"""How the port runs."""
+
+Hurried = Literal["hurried"]
+"""JAX's only: as `compiled`, but cases that are not like the first are compiled without optimising,
+which may round otherwise."""
 
 Outcome = dict[str, Any]
 """What a lane says of one case: `error`, or `output`, `buffers`, `input_gradients` and
@@ -64,6 +69,7 @@ class Subject:
     Attributes:
         call: the inputs, the given ones or those that were found.
         inputs: the same for people.
+        sized: whether a check comment or `get_inputs()` says of which sizes the inputs are.
         trains: whether train mode is worth a run.
         drops: whether it has dropout layers.
         large: whether one run takes so long that several would teach less than they cost.
@@ -72,6 +78,7 @@ class Subject:
         differentiable: whether there are parameters to train.
         error: what the original raises with inputs that were given to it, as data; or None.
         notes: what is to be told of the port as it was constructed.
+        usual: the largest number of each gradient with ordinary inputs, by name, once that is known.
     """
 
     def __init__(self, definition: Definition, torch: Lane, options: CheckOptions) -> None:
@@ -104,8 +111,10 @@ class Subject:
         self.differentiable = bool(prepared["weight_names"])
         self.error: dict[str, Any] | None = prepared["error"]
         self.inputs = _inputs_used(prepared, options)
+        self.sized: bool = prepared["origin"] in ("a check comment", "get_inputs()")
         self._prepared = prepared
         self.notes: list[str] = []
+        self.usual: dict[str, float] = {}
         self._opened: set[int] = set()
 
     def prepare_source(self, lane: Lane) -> dict[str, Any]:
@@ -135,7 +144,12 @@ class Subject:
         )
 
     def run(
-        self, port: Lane, form: Form, cases: Sequence[Case], *, gradients: bool | None = None
+        self,
+        port: Lane,
+        form: Form | Hurried,
+        cases: Sequence[Case],
+        *,
+        gradients: bool | None = None,
     ) -> tuple[list[Outcome], list[Outcome]]:
         """Run both sides at the same time; the outcomes of the original, and those of the port.
 
@@ -170,7 +184,12 @@ class Subject:
         )
 
     def run_port(
-        self, port: Lane, form: Form, cases: Sequence[Case], *, gradients: bool | None = None
+        self,
+        port: Lane,
+        form: Form | Hurried,
+        cases: Sequence[Case],
+        *,
+        gradients: bool | None = None,
     ) -> list[Outcome]:
         """The port's outcomes; it is constructed in the lane at its first run there.
 

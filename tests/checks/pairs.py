@@ -627,14 +627,9 @@ def attended(scores, mask):
     ),
     "distinct": Pair(
         "numbered",
-        """\
-# torchport: check(x=f32[6, 6])
-def numbered(x):
-    return x * torch.arange(x.shape[1])""",
-        "def numbered(x):\n    return x * jnp.arange(x.shape[0])",
-        "def numbered(x):\n    return x * jnp.arange(x.shape[1])",
-        Category.PORT_ERROR,
-        "",
+        "# torchport: check(x=f32[6, 6])\ndef numbered(x):\n    return x / x.shape[1]",
+        "def numbered(x):\n    return x / x.shape[0]",
+        "def numbered(x):\n    return x / x.shape[1]",
     ),
     "float16": Pair(
         "running",

@@ -220,7 +220,7 @@ NOTED = [
         "def windows(x):\n    return torch.linalg.norm(x, dim=-1)",
         "def windows(x):\n    size = (x * x).sum(-1)\n"
         "    return jnp.where(size > 0, jnp.sqrt(jnp.where(size > 0, size, 1)), 0)",
-        "torch gives NaN for a NaN",
+        "torch gives NaN, the port a number",
     ),
     (
         "range",

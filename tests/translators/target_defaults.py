@@ -93,7 +93,8 @@ def _declared(
         return []
     text, _, defaults = overloads[0]
     for index, default in enumerate(defaults or ()):
-        text = text.replace(f"\\{index}", repr(default) if _is_literal(default) else "...")
+        literal = _is_literal(default) or isinstance(default, list | tuple)
+        text = text.replace(f"\\{index}", repr(default) if literal else "no_literal")
     tree = ast.parse(f"{text}: ...").body[0]
     assert isinstance(tree, ast.FunctionDef)
     spec = tree.args

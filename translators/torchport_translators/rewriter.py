@@ -169,6 +169,7 @@ class Rewriter:
         ties: output layers whose weight is an embedding's, by class.
         idioms: what the target writes where no rule is called.
         left: names that the source's text uses where it was left as it is.
+        ported: where torch names stand that were ported, perhaps to the same text.
         decided: ports of expressions that a rewrite of what is around them has decided on.
     """
 
@@ -193,6 +194,7 @@ class Rewriter:
         self.findings: dict[Finding, None] = {}
         self.tally = Tally()
         self.left: set[str] = set()
+        self.ported: set[int] = set()
         self.module_rngs_at: Node | None = None
         self.function: Function = inference.module
         self.current: Statement = Statement(source.root, source)
@@ -565,6 +567,7 @@ class Rewriter:
         text = self.catalogue.names.get(path)
         if text is not None:
             self.count(True)
+            self.ported.add(node.start)
             return Code(self.imports.add_root(text))
         if self.catalogue.find(path):
             try:
@@ -575,6 +578,7 @@ class Rewriter:
                     return self.unported(node, refused.why, "unsupported-argument", path)
                 code = Code(self.imports.add_root(self.idioms.module))
             self.count(True)
+            self.ported.add(node.start)
             return code
         return self.unported(node, self.catalogue.no_rule(path), "no-rule", path)
 
@@ -669,6 +673,7 @@ class Rewriter:
         except Unsupported as refused:
             return self.unported(node, refused.why, "unsupported-argument", api)
         self.count(True)
+        self.ported.add(callee.start)
         if not result.rule.jit:
             self.find("not-under-jit", f"{api} needs values, which are not known under jit", node)
         return result

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from .loading import describe
 from .moments import CONSTRUCTIONS, collect, runs_for, stacked
-from .protocol import Array, leaves
+from .protocol import Array
 from .training import MOMENTUM, objective
 
 if TYPE_CHECKING:
@@ -24,18 +23,19 @@ def steps(runner: Any, args: Any, kwargs: Any, count: int, rate: float) -> dict[
     """The steps that `torch_behaviour.steps` takes, from the same weights."""
     inputs = runner.inputs_of(args, kwargs)
     values, carried = runner.start()
-    velocity = [jnp.zeros_like(value) for value in values]
+    # In numpy: JAX would compile each of these operations for each shape.
+    values = [np.asarray(value) for value in values]
+    velocity = [np.zeros_like(value) for value in values]
     objectives = []
     for _ in range(count):
-        outputs, (_, buffers), pulled = runner.execute(values, carried, *inputs)
+        outputs, (_, buffers), pulled = runner.execute(values, carried, *inputs, either=True)
         if pulled is None:
             return {"error": None, "objectives": None}
         objectives.append(objective(runner.side.to_wire(outputs)))
-        norm = jnp.sqrt(sum(jnp.sum(jnp.abs(g) ** 2) for g in pulled[0]))
-        scale = 1 / jnp.maximum(norm, 1)
-        velocity = [
-            MOMENTUM * v + scale * jnp.conj(g) for v, g in zip(velocity, pulled[0], strict=True)
-        ]
+        gradients = [np.conj(np.asarray(g)) for g in pulled[0]]
+        norm = np.sqrt(sum(np.sum(np.abs(g) ** 2) for g in gradients))
+        scale = 1 / np.maximum(norm, 1)
+        velocity = [MOMENTUM * v + scale * g for v, g in zip(velocity, gradients, strict=True)]
         values = [p - rate * v for p, v in zip(values, velocity, strict=True)]
         carried = {path: buffers[path] for path in carried}
     by_path = dict(zip(runner.ordered_paths(), values, strict=True))
@@ -67,9 +67,12 @@ def samples(side: Side, call: dict[str, Any], train: bool, least: int) -> dict[s
         return target(*args, **kwargs, **extra)
 
     try:
-        one = side.to_wire(run(jax.random.key(side.seed)))
-        sizes = [leaf.value.size for _, leaf in leaves(one) if isinstance(leaf, Array)]
-        return {"error": None, "moments": _over_keys(side, run, runs_for(sizes, least), least)}
+        sizes = [leaf.size for leaf in jax.tree.leaves(jax.eval_shape(run, _key(side)))]
+        count = runs_for(sizes, least)
+    except Exception:  # it needs concrete values, or returns what no trace can
+        count = _MOST_EAGERLY
+    try:
+        return {"error": None, "moments": _over_keys(side, run, count, least)}
     except BaseException as error:
         return {"error": describe(error)}
 
@@ -102,8 +105,13 @@ def initial(side: Side, name: str, init: Any, least: int) -> dict[str, Any]:
 
 def _over_keys(side: Side, run: Any, count: int, least: int) -> dict[str, Any]:
     """The moments of `run(key)` over `count` keys: at once where it can be traced, else one by one."""
-    keys = jax.random.split(jax.random.key(side.seed), count)
+    keys = jax.random.split(_key(side), count)
     try:
-        return stacked(side.to_wire(jax.jit(jax.vmap(run))(keys)))
-    except Exception:  # it needs concrete values, or returns what no trace can
+        program = side.compiler.start(jax.vmap(run), (keys,), quickly=True)
+        return stacked(side.to_wire(program(keys)))
+    except Exception:  # as above
         return collect(lambda number: side.to_wire(run(keys[number % count])), least, _MOST_EAGERLY)
+
+
+def _key(side: Side) -> jax.Array:
+    return jax.random.key(side.seed)

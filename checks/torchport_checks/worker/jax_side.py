@@ -17,6 +17,7 @@ import numpy as np
 from flax import nnx
 
 from . import equivalents, jax_behaviour, trace
+from .jax_compile import Compiler, Program
 from .loading import describe, signature
 from .port_side import PortSide, Slot, bound_call, slots
 from .protocol import Array, Opaque, cotangent, leaves, tree_map
@@ -38,6 +39,7 @@ class Side(PortSide):
         jax.config.update("jax_default_matmul_precision", "highest")
         warnings.filterwarnings("ignore", message=".*dtype int64.*|.*dtype float64.*|.*truncated.*")
         self.device = jax.devices()[0]
+        self.compiler = Compiler(self.device)
         self.checked: set[tuple[str, str]] = set()
         # A module constructed under a trace holds tracers where it would hold arrays, and flax takes
         # only arrays for data: a tracer would stay behind in the module as a constant.
@@ -92,8 +94,9 @@ class Side(PortSide):
 
         A call says, beside its arguments, whether gradients are wanted, how often the target is
         called with them, and what its weights are cast to, as in the torch lane.
-        `variant` is "compiled", "eager", or "either": compiled at first, eager where that is quicker
-        or where it cannot be traced.
+        `variant` is "compiled", "hurried": compiled, and what is not like the first case without
+        optimising; "eager", or "either": compiled at first, eager where that is quicker or where it
+        cannot be traced.
         """
         if variant == "either" and self.familiar:
             variant = "eager"
@@ -113,22 +116,41 @@ class Side(PortSide):
         gradients: bool,
         variant: str,
     ) -> list[dict[str, Any]]:
+        # All are made before the first one runs: what is compiled, is so while the next is traced.
+        runners = [self._runner(calls[number], t, gradients, variant) for t, number in cases]
         outcomes = []
-        for train, number in cases:
-            args, kwargs = calls[number]["args"], calls[number]["kwargs"]
-            shapes = [(p, getattr(leaf, "shape", leaf), getattr(leaf, "dtype", None))
-                      for p, leaf in leaves([args, kwargs])]  # fmt: skip
-            pull = gradients and calls[number].get("gradients", True)
-            times, cast = calls[number].get("times", 1), calls[number].get("cast")
-            key = train, pull, times, cast, variant, repr(shapes)
+        for runner, (_, number) in zip(runners, cases, strict=True):
             try:
-                runner = self.runners.get(key)
-                if runner is None:
-                    runner = self.runners[key] = _Runner(self, train, variant, times, cast)
-                outcomes.append(runner.run(args, kwargs, self.parameters, pull))
+                if not isinstance(runner, _Runner):
+                    raise runner
+                args, kwargs = calls[number]["args"], calls[number]["kwargs"]
+                outcomes.append(runner.run(args, kwargs, either=variant == "either"))
             except BaseException as error:
                 outcomes.append({"error": describe(error)})
         return outcomes
+
+    def _runner(
+        self, call: dict[str, Any], train: bool, gradients: bool, variant: str
+    ) -> _Runner | BaseException:
+        """What runs a call in that mode and form, made at the first call of its kind; or why not."""
+        args, kwargs = call["args"], call["kwargs"]
+        shapes = [(path, getattr(leaf, "shape", leaf), getattr(leaf, "dtype", None))
+                  for path, leaf in leaves([args, kwargs])]  # fmt: skip
+        pull = gradients and call.get("gradients", True)
+        times, cast = call.get("times", 1), call.get("cast")
+        compiled, hurried = variant != "eager", variant == "hurried"
+        key = train, pull, times, cast, compiled, hurried, repr(shapes)
+        try:
+            if key not in self.runners:
+                quickly = hurried and any(r.program for r in self.runners.values())
+                runner = _Runner(self, train, times, cast)
+                runner.build(args, kwargs, self.parameters, pull)
+                if compiled:
+                    runner.compile(args, kwargs, quickly=quickly)
+                self.runners[key] = runner
+            return self.runners[key]
+        except BaseException as error:
+            return error
 
     def trace(
         self,
@@ -144,17 +166,21 @@ class Side(PortSide):
         traced = _TRACING.search(self.loaded.source)
         with recorder.on(self.loaded), jax.disable_jit() if traced else contextlib.nullcontext():
             try:
-                runner = _Runner(self, train, "eager")
-                outcome = runner.run(call["args"], call["kwargs"], self.parameters, cotangents)
+                runner = _Runner(self, train)
+                runner.build(call["args"], call["kwargs"], self.parameters, cotangents)
+                outcome = runner.run(call["args"], call["kwargs"])
             except BaseException as error:
                 outcome = {"error": describe(error)}
         return recorder.answer(outcome)
 
-    def steps(self, call: dict[str, Any], count: int, rate: float) -> dict[str, Any]:
-        """`jax_behaviour.steps`, in the form that is quicker."""
+    def steps(
+        self, call: dict[str, Any], count: int, rate: float, optimised: bool = False
+    ) -> dict[str, Any]:
+        """`jax_behaviour.steps`, compiled where it can be."""
+        runner = self._runner(call, True, True, "compiled" if optimised else "hurried")
         try:
-            runner = _Runner(self, True, "eager" if self.familiar else "either")
-            runner.prepare(call["args"], call["kwargs"], self.parameters, True)
+            if not isinstance(runner, _Runner):
+                raise runner
             return jax_behaviour.steps(runner, call["args"], call["kwargs"], count, rate)
         except BaseException as error:
             return {"error": describe(error)}
@@ -180,9 +206,21 @@ class Side(PortSide):
             if self.made_eagerly:
                 return make()
             try:
-                return nnx.jit(make)()
+                return self._made_at_once(make)
             except Exception:
                 return make()  # constructors need not be traceable
+
+    def _made_at_once(self, make: Callable[[], Any]) -> Any:
+        """A module whose arrays are the results of one program."""
+        graph = None
+
+        def state() -> Any:
+            nonlocal graph
+            graph, state = nnx.split(make())
+            return state
+
+        made = self.compiler.start(state, (), quickly=True)()
+        return nnx.merge(graph, made)
 
     def rngs_for(self, function: Any, number: int = 0) -> Callable[[], dict[str, Any]]:
         """What gives `rngs`, fresh, as a keyword argument, where the callable has such a parameter.
@@ -244,15 +282,11 @@ class _Bound(nnx.Module):
 class _Runner:
     """One mode of the target as a pure function of its variables and inputs."""
 
-    def __init__(
-        self, side: Side, train: bool, variant: str, times: int = 1, cast: str | None = None
-    ) -> None:
+    def __init__(self, side: Side, train: bool, times: int = 1, cast: str | None = None) -> None:
         self.side = side
         self.train = train
         self.times = times
-        self.variant = variant
-        self.function: Callable[..., Any] | None = None
-        self.compiled: Callable[..., Any] | None = None
+        self.program: Program | None = None
         self.module = side.target if isinstance(side.target, nnx.Module) else None
         self.names: list[str] = []
         self.buffers: list[str] = []
@@ -276,11 +310,10 @@ class _Runner:
         self.wanted = {self.path_of[name] for name in self.names}
         self.buffers = [n for n in self.path_of if n not in side.weight_names] if train else []
 
-    def run(self, args: Any, kwargs: Any, parameters: list[str], gradients: bool) -> dict[str, Any]:
+    def run(self, args: Any, kwargs: Any, *, either: bool = False) -> dict[str, Any]:
         """Call the target with wire arguments; return the outcome as the torch lane does."""
-        self.prepare(args, kwargs, parameters, gradients)
         outputs, (others, buffers), pulled = self.execute(
-            *self.start(), *self.inputs_of(args, kwargs)
+            *self.start(), *self.inputs_of(args, kwargs), either=either
         )
         inexact, rest = iter(outputs), iter(others)
         ordered = [next(inexact if kind else rest) for kind in self.inexact]
@@ -306,13 +339,15 @@ class _Runner:
             }
         return outcome
 
-    def prepare(self, args: Any, kwargs: Any, parameters: list[str], gradients: bool) -> None:
-        """Build the function for calls of this structure; later ones differ in values only."""
+    def build(self, args: Any, kwargs: Any, parameters: list[str], gradients: bool) -> None:
+        """Make the function for calls of this structure, which differ in values only."""
         self.parameters = parameters
-        if self.function is None:
-            template = self.side.template(args, kwargs, parameters, {})
-            self.function = self._build(template, gradients)
-            self.compiled = jax.jit(self.function)
+        self.function = self._build(self.side.template(args, kwargs, parameters, {}), gradients)
+
+    def compile(self, args: Any, kwargs: Any, *, quickly: bool) -> None:
+        """Begin to compile the function, with which calls then run."""
+        arguments = *self.start(), *self.inputs_of(args, kwargs)
+        self.program = self.side.compiler.start(self.function, arguments, quickly=quickly)
 
     def read(self, name: str, value: Any) -> Array:
         """A parameter, buffer or gradient in torch's layout, as it travels."""
@@ -388,16 +423,16 @@ class _Runner:
 
         return module, read
 
-    def execute(self, *arguments: Any) -> Any:
-        """Compiled whole or eagerly; eagerly, too, if either will do and it cannot be traced."""
-        if self.variant == "compiled":
-            return self.compiled(*arguments)
-        if self.variant == "either":
+    def execute(self, *arguments: Any, either: bool = False) -> Any:
+        """Run the program where it is compiled, else the function; with `either` that, too, where the
+        program fails."""
+        if self.program is not None:
             try:
-                return self.compiled(*arguments)
+                return self.program(*arguments)
             except Exception:
                 # The code may need concrete values; if it fails for another reason, so it will now.
-                self.compiled = self.function
+                if not either:
+                    raise
         return self.function(*arguments)
 
 

@@ -23,6 +23,7 @@ from .inputs import Call, materialise
 from .inputs import describe as show
 from .loading import Loaded, StageError, describe, signature
 from .protocol import Array, Opaque, Record, cotangent, leaves, storage_dtype, tree_map
+from .rounding import RandomRounding
 
 _LARGE = 20_000_000
 _OPERATORS = {
@@ -100,7 +101,9 @@ class _Doubling(TorchFunctionMode):
 # What torch documents no order for among equal elements.
 _UNORDERED = {"topk", "sort", "argsort", "kthvalue", "median", "nanmedian"}
 # What hands the gradient to one of the equal elements, where JAX and MLX share it among them.
-_PICKING = {"max", "min", "median", "nanmedian"} | {
+_PICKING = {"max", "min", "median", "nanmedian"}
+# The same, where MLX alone shares it: JAX's pooling picks the first, as torch's does.
+_POOLING = {
     f"{kind}max_pool{axes}d{indices}"
     for kind in ("", "adaptive_")
     for axes in (1, 2, 3)
@@ -109,6 +112,12 @@ _PICKING = {"max", "min", "median", "nanmedian"} | {
 # What overwrites: which value stays is not defined where an element is written twice.
 _OVERWRITING = {
     "scatter", "scatter_", "index_copy", "index_copy_", "index_put", "index_put_", "__setitem__",
+}  # fmt: skip
+# What chooses among values, or asks for NaN: what it leaves out does not count, were it NaN.
+_SELECTING = {
+    "where", "masked_fill", "masked_select", "masked_scatter", "nan_to_num", "isnan", "isfinite",
+    "isinf", "isposinf", "isneginf", "nansum", "nanmean", "nanmedian", "nanquantile", "fmax", "fmin",
+    "scaled_dot_product_attention", "multi_head_attention_forward",
 }  # fmt: skip
 # What makes integers of floats: of those that do not fit, whatever the machine makes.
 _CASTING = {"to", "type", "type_as", "long", "int", "short", "char", "byte"}
@@ -122,7 +131,10 @@ class _Watching(TorchFunctionMode):
         super().__init__()
         self.unordered: set[str] = set()
         self.picking: set[str] = set()
+        self.pooling: set[str] = set()
         self.undefined: set[str] = set()
+        self.selecting: set[str] = set()
+        self.repeating: set[str] = set()
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -132,16 +144,26 @@ class _Watching(TorchFunctionMode):
         reduces = "dim" in kwargs or (len(args) > 1 and not isinstance(args[1], torch.Tensor))
         if name in _PICKING and reduces:
             self.picking.add(name)
+        if name in _POOLING:
+            self.pooling.add(name)
+        masked = name in ("__getitem__", "__setitem__") and any(
+            isinstance(leaf, torch.Tensor) and leaf.dtype == torch.bool
+            for _, leaf in leaves(args[1])
+        )
+        if masked or name.strip("_") in _SELECTING:
+            self.selecting.add(name.strip("_"))
         result = func(*args, **kwargs)
-        if (name in _OVERWRITING and _repeats(name, args, kwargs)) or (
-            name in _CASTING and _overflows(args, result)
-        ):
+        if name in _OVERWRITING and _repeats(name, args, kwargs):
+            self.repeating.add(name.strip("_"))
+            if _conflicts(name, args, kwargs, result):
+                self.undefined.add(name.strip("_"))
+        if name in _CASTING and _overflows(args, result):
             self.undefined.add(name.strip("_"))
         return result
 
 
 def _repeats(name: str, args: Any, kwargs: Any) -> bool:
-    """Whether a function that overwrites is told to write other values to one place twice."""
+    """Whether a function that overwrites is told to write to one place twice."""
     if kwargs.get("reduce") is not None or kwargs.get("accumulate"):
         return False
     given = [leaf for _, leaf in leaves([args[1:], kwargs])]
@@ -154,6 +176,33 @@ def _repeats(name: str, args: Any, kwargs: Any) -> bool:
         return bool((indices[0].sort(dim).values.diff(dim=dim) == 0).any())
     places = torch.stack([i.reshape(-1) for i in torch.broadcast_tensors(*indices)])
     return places.unique(dim=1).shape[1] < places.shape[1]
+
+
+def _conflicts(name: str, args: Any, kwargs: Any, result: Any) -> bool:
+    """Whether a function that overwrites, and writes to one place twice, wrote unlike values."""
+    names = {
+        "scatter": ("input", "dim", "index", "src"),
+        "index_copy": ("input", "dim", "index", "source"),
+        "index_put": ("input", "indices", "values", "accumulate"),
+        "setitem": ("input", "indices", "values"),
+    }[name.strip("_")]
+    given = dict(zip(names, args, strict=False)) | kwargs
+    written = given[names[-1]] if "indices" not in given else given["values"]
+    if not isinstance(written, torch.Tensor) or given.get("accumulate"):
+        return False
+    target = args[0] if result is None else result
+    match name.strip("_"):
+        case "scatter":
+            index = given["index"]
+            kept = target.gather(given["dim"], index)
+            written = written[tuple(slice(size) for size in index.shape)]
+        case "index_copy":
+            kept = target.index_select(given["dim"], given["index"])
+        case _:
+            places = given["indices"]
+            kept = target[tuple(places) if isinstance(places, list) else places]
+    unlike = kept != written.to(kept.dtype)
+    return bool((unlike & ~(kept.isnan() & written.isnan())).any())
 
 
 def _overflows(args: Any, result: Any) -> bool:
@@ -388,6 +437,8 @@ class Side:
                 ]
                 for p in (init or {"modules": []})["modules"]
             ]
+        if self.is_module:
+            _unsettle(self.target, seed)
         if spec is not None and (spec["args"] or spec["kwargs"] or not self.is_module):
             origin = "a check comment"
             rng = np.random.default_rng(seed)
@@ -814,19 +865,33 @@ class Side:
             for number in range(times)
         ]
 
+    def rounded(
+        self, call: dict[str, Any], train: bool, gradients: bool, times: int
+    ) -> list[dict[str, Any]]:
+        """The float64 outcomes of a call, `times` times, where operations round as in float32."""
+        outcomes = []
+        for number in range(times):
+            with RandomRounding(number):
+                outcomes.append(self._outcome(call, train, gradients, True))
+        return outcomes
+
     def ties(self, call: dict[str, Any], train: bool) -> dict[str, list[str]]:
         """The functions in a call that leave something open where elements are equal.
 
         `unordered` are those in whose result equal elements may come in any order, `picking` those
-        whose gradient goes to one of them. `undefined` are those that were given values for which
-        torch does not say what they do.
+        whose gradient goes to one of them; so does that of those that are `pooling`. `undefined` are those that were given values for which
+        torch does not say what they do, `selecting` those that leave values out, and `repeating` those
+        that overwrite one place twice, so that one of two gradients counts.
         """
         with _Watching() as watching:
             self._outcome(call, train, False)
         return {
             "unordered": sorted(watching.unordered),
             "picking": sorted(watching.picking),
+            "pooling": sorted(watching.pooling),
             "undefined": sorted(watching.undefined),
+            "selecting": sorted(watching.selecting),
+            "repeating": sorted(watching.repeating),
         }
 
     def trace(
@@ -1000,6 +1065,39 @@ class Side:
                 return {k: self._mapped(function, f"{path}[{k!r}]", v) for k, v in value.items()}
             case _:
                 return self.unwire(value)
+
+
+def _unsettle(module: torch.nn.Module, seed: int) -> None:
+    """Move running statistics, and weights that are left constant, in whole or in a row: beside zeros
+    and ones (biases, scales, the row of a padding index, the end of a residual branch) a port that
+    leaves them out, or what they multiply, looks right. A positive number stays positive."""
+    rng = np.random.default_rng([seed, 0x3E17])
+
+    def moved(tensor: torch.Tensor, constant: torch.Tensor) -> torch.Tensor:
+        steps = torch.from_numpy(np.asarray(0.1 * rng.standard_normal(tuple(tensor.shape))))
+        steps = steps.to(tensor)
+        away = torch.where(tensor == 0, steps, steps.abs() * tensor.sign())
+        return torch.where(constant, tensor + away, tensor)
+
+    with torch.no_grad():
+        for parameter in module.parameters():
+            lazy = torch.nn.parameter.is_lazy(parameter)
+            if lazy or not (parameter.requires_grad and parameter.is_floating_point()):
+                continue
+            if not parameter.numel():
+                continue
+            constant = (parameter == parameter.flatten()[0]).all()
+            if parameter.ndim > 1 and parameter[0].numel() > 1:
+                rows = parameter.flatten(1)
+                alike = (rows == rows[:, :1]).all(1)
+                constant = constant | alike.reshape(-1, *[1] * (parameter.ndim - 1))
+            parameter.copy_(moved(parameter, constant))
+        for part in module.modules():
+            if isinstance(part, torch.nn.modules.batchnorm._NormBase) and part.track_running_stats:
+                for name in ("running_mean", "running_var"):
+                    buffer = getattr(part, name)
+                    if buffer is not None and not torch.nn.parameter.is_lazy(buffer):
+                        buffer.copy_(moved(buffer, torch.ones_like(buffer, dtype=torch.bool)))
 
 
 def _strided(tensor: torch.Tensor) -> torch.Tensor:

@@ -350,7 +350,14 @@ def count_holes(
         return
     if isinstance(node, _LEAVES):
         return
-    if isinstance(node, ast.Lambda | ast.ListComp | ast.GeneratorExp | ast.SetComp):
+    if isinstance(node, ast.ListComp | ast.GeneratorExp | ast.SetComp):
+        # What the first `for` runs over is evaluated once, all else for each item.
+        first, *others = node.generators
+        count_holes(first.iter, counts, holes, weight)
+        for child in (node.elt, *first.ifs, *others):
+            count_holes(child, counts, holes, 2)
+        return
+    if isinstance(node, ast.Lambda):
         weight = 2
     for child in _children(node):
         count_holes(child, counts, holes, weight)
@@ -371,6 +378,9 @@ def replace_hole(node: ast.expr, old: ast.expr, new: ast.expr) -> ast.expr:
                     value[index] = replace_hole(item, old, new)
                 elif isinstance(item, ast.keyword):
                     item.value = replace_hole(item.value, old, new)
+                elif isinstance(item, ast.comprehension):
+                    item.iter = replace_hole(item.iter, old, new)
+                    item.ifs = [replace_hole(test, old, new) for test in item.ifs]
     return node
 
 

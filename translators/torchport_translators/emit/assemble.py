@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from torchport_translators.emit.edits import newline_of
+from torchport_translators.emit.edits import Edit, newline_of
 from torchport_translators.emit.import_block import (
     Binding,
     Uses,
@@ -36,12 +36,24 @@ def clashing(rw: Rewriter, span: Span | None = None) -> frozenset[str]:
     }
     if not bindings:
         return frozenset()
-    uses = Uses(source, edits, start, end, bindings, frozenset(taken), rw.helpers.names())
+    uses = _uses(rw, edits, start, end, bindings, frozenset(taken))
     return frozenset(
         name
         for name, bound in bindings.items()
         if name in rw.left or any(uses.of(binding) for binding in bound if binding.torch)
     )
+
+
+def _uses(
+    rw: Rewriter,
+    edits: list[Edit],
+    start: int,
+    end: int,
+    bindings: dict[str, list[Binding]],
+    own: frozenset[str],
+) -> Uses:
+    names = rw.helpers.names()
+    return Uses(rw.source, edits, start, end, bindings, own, names, frozenset(rw.ported))
 
 
 def _bindings(source: Source) -> dict[str, list[Binding]]:
@@ -65,11 +77,12 @@ def assemble(rw: Rewriter, span: Span | None = None) -> str:
     new = _names(edit.text for edit in edits)
     rw.helpers.only(new)
     new |= _names(rw.helpers.texts())
-    needed = {item for item in rw.imports.needed if item.binds in new | rw.quoted}
+    kept = {_name_at(source, offset) for offset in rw.ported if start <= offset < end}
+    needed = {item for item in rw.imports.needed if item.binds in new | kept | rw.quoted}
     found = import_statements(source)
     bindings = _bindings(source)
     own = frozenset(item.binds for item in needed)
-    uses = Uses(source, edits, start, end, bindings, own, rw.helpers.names())
+    uses = _uses(rw, edits, start, end, bindings, own)
     inside = [node for node in found if start <= node.start < end]
     removed = drop_unused(source, rw.edits, uses, inside)
     if span is not None:
@@ -87,6 +100,11 @@ def assemble(rw: Rewriter, span: Span | None = None) -> str:
             above += "\n"
         rw.edits.insert(at, above + block + "\n" * below)
     return rw.edits.apply(source.text)
+
+
+def _name_at(source: Source, offset: int) -> str:
+    node = source.node_at(offset)
+    return source[node] if node.type == "identifier" else ""
 
 
 def _names(texts: Iterable[str]) -> set[str]:

@@ -78,6 +78,7 @@ class Uses:
         edits: what is new in the stretch.
         bindings: by the name they bind.
         own: names that what is new has from imports of the port.
+        ported: offsets of torch names that were ported, perhaps to the same text.
         helpers: names of the port's helpers, which in new text stand for them.
     """
 
@@ -88,6 +89,7 @@ class Uses:
     bindings: dict[str, list[Binding]]
     own: frozenset[str] = frozenset()
     helpers: frozenset[str] = frozenset()
+    ported: frozenset[int] = frozenset()
     _scopes: dict[str, set[Node]] = field(init=False)
     _torch: set[str] = field(init=False)
     _replaced: list[Edit] = field(init=False)
@@ -134,7 +136,8 @@ class Uses:
         if key in self._kept and not torch:
             return
         at = bisect_right(self._replaced, offset, key=_edit_start) - 1
-        if at >= 0 and offset < self._replaced[at].end:
+        same = name in self.own and offset in self.ported
+        if same or (at >= 0 and offset < self._replaced[at].end):
             self._dropped.add(key)
         elif self._is_use(self.source.node_at(offset), torch):
             self._kept.setdefault(key, set()).add(dotted)

@@ -11,5 +11,6 @@ from torchport_translators.catalogue import ports
 @ports("torch.Tensor.__getitem__", jit=False)
 def select(input, mask: mx.array):
     """The elements or rows at which a mask is true: how many is known once it is evaluated."""
-    rows = input.reshape(-1, *input.shape[mask.ndim :])
-    return rows[mx.array(np.flatnonzero(mask))]
+    if mask.ndim > 1:
+        input = input.reshape(-1, *input.shape[mask.ndim :])
+    return input[mx.array(np.flatnonzero(mask))]

@@ -40,7 +40,7 @@ After (mlx):
         def __init__(self, width: int):
             super().__init__()
             self.inner = Embedding(10, width)  # tokens
-            self.act = nn.relu
+            self.act = nn.ReLU()
 
         def __call__(self, x):
             return self.act(self.inner(x))

@@ -12,7 +12,7 @@ After (mlx):
 
     def positive(x: mx.array):
         mask = x > 0
-        x[mx.logical_not(mask)] = 0
+        x[~mask] = 0
         return select(x, mask)
 Why:
     How many elements a mask selects is known only once it is evaluated, and MLX's graphs have known

@@ -24,7 +24,7 @@ After (mlx):
     from mlx.utils import tree_flatten
 
     def build(device):
-        model = nn.Sequential(nn.relu).eval()
+        model = nn.Sequential(nn.ReLU()).eval()
         n = sum(p.size for _, p in tree_flatten(model.trainable_parameters()))
         model.train(False)
         return model

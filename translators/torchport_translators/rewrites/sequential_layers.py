@@ -33,7 +33,7 @@ After (mlx):
     class Features(nn.Module):
         def __init__(self):
             super().__init__()
-            self.net = nn.Sequential(nn.relu, mx.tanh, mx.sigmoid)
+            self.net = nn.Sequential(nn.ReLU(), nn.Tanh(), nn.Sigmoid())
 
         def __call__(self, x):
             head = nn.Sequential(*self.net.layers[:2])

@@ -1,5 +1,5 @@
 # Ported from PyTorch (lstm_classifier.py) to JAX by torchport VERSION.
-# torchport: source=lstm_classifier.py target=jax text=5d5ab4156b0f
+# torchport: source=lstm_classifier.py target=jax text=dd18abeabc4d
 # torchport: length_mask=3af46c897605 AttentionPooling=3968f4ba455a LSTMClassifier=331bc00f12a1
 # torchport: get_inputs=d622574b1842 get_init_inputs=3bf8732be65c
 
@@ -76,17 +76,36 @@ class Embedding(nnx.Embed):
 
 
 def _scan_cell(
-    cell, x, state, reverse, *, weight_ih, weight_hh, bias_ih=0, bias_hh=0, weight_hr=None
+    cell,
+    x,
+    state,
+    reverse,
+    valid=None,
+    *,
+    weight_ih,
+    weight_hh,
+    bias_ih=0,
+    bias_hh=0,
+    weight_hr=None,
 ):
-    """Runs a cell over (time, batch, features); gives the last state and all outputs."""
+    """Runs a cell over (time, batch, features); gives the last state and all outputs.
 
-    def step(state, x):
+    Where a step is not `valid` (time, batch), the state stays and the output is zero.
+    """
+
+    def step(state, inputs):
+        x, keep = inputs
         hidden, *rest = cell(x, state[0] @ weight_hh.T + bias_hh, state)
         if weight_hr is not None:
             hidden = hidden @ weight_hr.T
-        return (hidden, *rest), hidden
+        new = (hidden, *rest)
+        if keep is None:
+            return new, hidden
+        keep = keep[:, None]
+        new = tuple(jnp.where(keep, *parts) for parts in zip(new, state, strict=True))
+        return new, jnp.where(keep, hidden, 0)
 
-    return lax.scan(step, state, x @ weight_ih.T + bias_ih, reverse=reverse)
+    return lax.scan(step, state, (x @ weight_ih.T + bias_ih, valid), reverse=reverse)
 
 
 class _Recurrent(nnx.Module):
@@ -117,7 +136,12 @@ class _Recurrent(nnx.Module):
 
     def _run(self, cell, input, state, sizes):
         """The output, and the last state: a part (layers * directions, batch, size) for each size."""
-        swapped = self.batch_first and input.ndim == 3
+        packed = input if hasattr(input, "lengths") else None
+        valid = None
+        if packed is not None:
+            input = packed.padded
+            valid = jnp.arange(len(input))[:, None] < packed.lengths
+        swapped = self.batch_first and input.ndim == 3 and packed is None
         x = input.swapaxes(0, 1) if swapped else input
         if state is None:
             count = len(self.layers) * len(self.directions)
@@ -130,11 +154,13 @@ class _Recurrent(nnx.Module):
                 end = f"_l{layer}{direction}"
                 weights = {name: getattr(self, name + end)[...] for name in self.names}
                 start = tuple(part[len(last)] for part in state)
-                final, output = _scan_cell(cell, x, start, direction == "_reverse", **weights)
+                back = direction == "_reverse"
+                final, output = _scan_cell(cell, x, start, back, valid, **weights)
                 last.append(final)
                 outputs.append(output)
             x = jnp.concatenate(outputs, axis=-1)
         x = x.swapaxes(0, 1) if swapped else x
+        x = x if packed is None else packed._replace(padded=x)
         return x, tuple(jnp.stack(part) for part in zip(*last, strict=True))
 
 
