@@ -13,7 +13,7 @@ def embedding(input, weight, padding_idx=None, *, sparse=False):
     if padding_idx is None:
         return weight[input]
     rows = weight[input]
-    is_padding = input == padding_idx % weight.shape[0]
+    is_padding = input == (padding_idx if padding_idx >= 0 else padding_idx + weight.shape[0])
     return mx.where(is_padding[..., None], mx.stop_gradient(rows), rows)
 
 

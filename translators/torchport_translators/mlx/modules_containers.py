@@ -9,9 +9,12 @@ from torchport_translators.catalogue import ports
 
 @ports("torch.nn.Parameter")
 def Parameter(data, requires_grad=True):
-    """An array that is an attribute of a module is trained."""
-    if not requires_grad:
-        raise NotImplementedError("what is not trained is frozen by its module: freeze(keys=[...])")
+    """An array that is an attribute of a module is trained unless the module freezes it."""
+    return data
+
+
+@ports("torch.nn.Buffer")
+def Buffer(data, persistent=True):
     return data
 
 

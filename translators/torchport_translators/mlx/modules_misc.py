@@ -11,6 +11,9 @@ from torchport_translators.catalogue import ports
 from torchport_translators.mlx.dropout import alpha_dropout, feature_alpha_dropout
 from torchport_translators.mlx.losses import cosine_similarity, pairwise_distance
 from torchport_translators.mlx.vision import (
+    _pad_constant,
+    _resize_linear,
+    _resize_nearest,
     channel_shuffle,
     interpolate,
     pad,
@@ -61,6 +64,21 @@ def ChannelShuffle(groups):
 def Upsample(
     size=None, scale_factor=None, mode="nearest", align_corners=None, recompute_scale_factor=None
 ):
+    if mode == "nearest":
+        return partial(
+            _resize_nearest,
+            size=size,
+            scale_factor=scale_factor,
+            recompute_scale_factor=recompute_scale_factor,
+        )
+    if mode == "linear" or mode == "bilinear" or mode == "trilinear":
+        return partial(
+            _resize_linear,
+            size=size,
+            scale_factor=scale_factor,
+            align_corners=align_corners,
+            recompute_scale_factor=recompute_scale_factor,
+        )
     return partial(
         interpolate,
         size=size,
@@ -122,17 +140,17 @@ class ChannelDropout(nn.Module):
 
 @ports("torch.nn.Dropout1d")
 def Dropout1d(p=0.5, inplace=False):
-    return ChannelDropout(p, rank=1)
+    return ChannelDropout(p=p, rank=1)
 
 
 @ports("torch.nn.Dropout2d")
 def Dropout2d(p=0.5, inplace=False):
-    return ChannelDropout(p, rank=2)
+    return ChannelDropout(p=p, rank=2)
 
 
 @ports("torch.nn.Dropout3d")
 def Dropout3d(p=0.5, inplace=False):
-    return ChannelDropout(p, rank=3)
+    return ChannelDropout(p=p, rank=3)
 
 
 @ports("torch.nn.AlphaDropout")
@@ -166,36 +184,42 @@ class FeatureAlphaDropout(nn.Module):
 def ZeroPad1d(padding):
     if isinstance(padding, int) and padding >= 0:
         return lambda x: mx.pad(x, [(0, 0)] * (x.ndim - 1) + [(padding, padding)])
-    return partial(pad, pad=(padding,) * 2 if isinstance(padding, int) else padding)
+    return partial(_pad_constant, pad=(padding,) * 2 if isinstance(padding, int) else padding)
 
 
 @ports("torch.nn.ZeroPad2d")
 def ZeroPad2d(padding):
     if isinstance(padding, int) and padding >= 0:
         return lambda x: mx.pad(x, [(0, 0)] * (x.ndim - 2) + [(padding, padding)] * 2)
-    return partial(pad, pad=(padding,) * 4 if isinstance(padding, int) else padding)
+    return partial(_pad_constant, pad=(padding,) * 4 if isinstance(padding, int) else padding)
 
 
 @ports("torch.nn.ZeroPad3d")
 def ZeroPad3d(padding):
     if isinstance(padding, int) and padding >= 0:
         return lambda x: mx.pad(x, [(0, 0)] * (x.ndim - 3) + [(padding, padding)] * 3)
-    return partial(pad, pad=(padding,) * 6 if isinstance(padding, int) else padding)
+    return partial(_pad_constant, pad=(padding,) * 6 if isinstance(padding, int) else padding)
 
 
 @ports("torch.nn.ConstantPad1d")
 def ConstantPad1d(padding, value):
-    return partial(pad, pad=(padding,) * 2 if isinstance(padding, int) else padding, value=value)
+    return partial(
+        _pad_constant, pad=(padding,) * 2 if isinstance(padding, int) else padding, value=value
+    )
 
 
 @ports("torch.nn.ConstantPad2d")
 def ConstantPad2d(padding, value):
-    return partial(pad, pad=(padding,) * 4 if isinstance(padding, int) else padding, value=value)
+    return partial(
+        _pad_constant, pad=(padding,) * 4 if isinstance(padding, int) else padding, value=value
+    )
 
 
 @ports("torch.nn.ConstantPad3d")
 def ConstantPad3d(padding, value):
-    return partial(pad, pad=(padding,) * 6 if isinstance(padding, int) else padding, value=value)
+    return partial(
+        _pad_constant, pad=(padding,) * 6 if isinstance(padding, int) else padding, value=value
+    )
 
 
 @ports("torch.nn.ReflectionPad1d")

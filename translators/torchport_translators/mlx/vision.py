@@ -12,18 +12,28 @@ from torchport_translators.mlx.convolution import _per_axis
 from torchport_translators.mlx.pooling import _adaptive_avg_pool
 
 
+def _pad_constant(input, pad, value=None):
+    """mx.pad, by widths from the last axis to the first, (low, high) each; negative ones crop."""
+    widths = [(0, 0)] * (input.ndim - len(pad) // 2)
+    widths += zip(pad[-2::-2], pad[::-2], strict=True)
+    if any(width < 0 for width in pad):
+        axes = zip(input.shape, widths, strict=True)
+        input = input[tuple(slice(max(-low, 0), n + min(high, 0)) for n, (low, high) in axes)]
+        widths = [(max(low, 0), max(high, 0)) for low, high in widths]
+    return mx.pad(input, widths, constant_values=0 if value is None else value)
+
+
 @ports("torch.nn.functional.pad")
 def pad(input, pad, mode="constant", value=None):
     """`pad` goes from the last axis to the first, (low, high) for each; negative widths crop."""
+    if mode == "constant":
+        return _pad_constant(input, pad, value)
     widths = [(0, 0)] * (input.ndim - len(pad) // 2)
     widths += zip(pad[-2::-2], pad[::-2], strict=True)
     if mode == "circular":
         return _pad_circular(input, widths)
     grown = [(max(low, 0), max(high, 0)) for low, high in widths]
-    if mode == "constant":
-        output = mx.pad(input, grown, constant_values=0 if value is None else value)
-    else:
-        output = mx.pad(input, grown, mode="edge" if mode == "replicate" else mode)
+    output = mx.pad(input, grown, mode="edge" if mode == "replicate" else mode)
     if any(width < 0 for width in pad):
         axes = zip(output.shape, widths, strict=True)
         output = output[tuple(slice(max(-low, 0), n + min(high, 0)) for n, (low, high) in axes)]
