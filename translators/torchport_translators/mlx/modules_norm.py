@@ -44,6 +44,8 @@ class BatchNorm(nn.BatchNorm):
             self.set_dtype(dtype)
 
     def __call__(self, input):
+        if input.size == 0:  # which has no statistics
+            return input
         x = mx.moveaxis(input, 1, -1)
         output = super().__call__(x.reshape(-1, self.num_features))
         return mx.moveaxis(output.reshape(x.shape), -1, 1)
