@@ -111,10 +111,11 @@ def _resize_cubic(
 
 
 def _source_positions(length, new, step, align_corners):
-    """Where each output element lies on the axis of the input."""
+    """Where each output element lies on the axis of the input, in float32 as in torch."""
+    position = np.arange(new, dtype=np.float32)
     if align_corners:
-        return np.arange(new) * ((length - 1) / max(new - 1, 1))
-    return (np.arange(new) + 0.5) * step - 0.5
+        return position * np.float32((length - 1) / max(new - 1, 1))
+    return (position + 0.5) * np.float32(step) - 0.5
 
 
 def _cubic_weights(t, a=-0.75):
