@@ -111,11 +111,12 @@ def _resize_cubic(
 
 
 def _source_positions(length, new, step, align_corners):
-    """Where each output element lies on the axis of the input, in float32 as in torch."""
-    position = np.arange(new, dtype=np.float32)
+    """Where each output element lies on the axis of the input, to float32 as in torch."""
     if align_corners:
-        return position * np.float32((length - 1) / max(new - 1, 1))
-    return (position + 0.5) * np.float32(step) - 0.5
+        source = np.arange(new) * float(np.float32((length - 1) / max(new - 1, 1)))
+    else:
+        source = (np.arange(new) + 0.5) * float(np.float32(step)) - 0.5
+    return source.astype(np.float32)
 
 
 def _cubic_weights(t, a=-0.75):
