@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +16,6 @@ class Idioms:
         stop_gradient: the function that makes a constant of a value for the gradient.
         attend: the method of an embedding that multiplies by its transpose.
         variables: whether a module holds its parameters as variables, whose value is `v[...]`.
-        kernel_axes: where the weight of a convolution, as the target keeps it, has its inputs and
-            outputs, by the names that rules of initialisers give them.
         elements_change: whether `x[i] = v` changes the array x, for all its names.
     """
 
@@ -29,7 +25,6 @@ class Idioms:
     stop_gradient: str
     attend: str
     variables: bool
-    kernel_axes: Mapping[str, int]
     elements_change: bool
 
 
@@ -41,7 +36,6 @@ IDIOMS = {
         stop_gradient="jax.lax.stop_gradient",
         attend="attend",
         variables=True,
-        kernel_axes=MappingProxyType({"in_axis": -2, "out_axis": -1}),
         elements_change=False,
     ),
     "mlx": Idioms(
@@ -51,7 +45,6 @@ IDIOMS = {
         stop_gradient="mx.stop_gradient",
         attend="as_linear",
         variables=False,
-        kernel_axes=MappingProxyType({"in_axis": -1}),
         elements_change=True,
     ),
 }
