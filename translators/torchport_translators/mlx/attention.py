@@ -10,13 +10,6 @@ from torchport_translators.catalogue import ports
 from torchport_translators.mlx.dropout import dropout
 
 
-def _masked_softmax(scores):
-    """Softmax of the last axis; a row that is -inf throughout becomes 0, without nan in gradients."""
-    seen = mx.any(scores > -mx.inf, axis=-1, keepdims=True)
-    weights = mx.softmax(mx.where(seen, scores, 0), axis=-1, precise=True)
-    return mx.where(seen, weights, 0)
-
-
 def _attention(
     query,
     key,
@@ -29,25 +22,34 @@ def _attention(
 ):
     """Attention in torch's axis order; a row whose keys are all masked is 0."""
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    length, source = query.shape[-2], key.shape[-2]
+    if is_causal and length != source:
+        # MLX's own causal mask ends at the last key, torch's begins at the first.
+        mask, is_causal = mx.tri(length, source, dtype=mx.bool_), False
+    hidden = None
+    if mask is not None:
+        # A finite number in place of -inf keeps rows without any key, and their gradients, from nan.
+        hidden = mx.logical_not(mask) if mask.dtype == mx.bool_ else mask == -mx.inf
+        seen = 0 if mask.dtype == mx.bool_ else mask
+        mask = mx.where(hidden, mx.finfo(query.dtype).min, seen).astype(query.dtype)
     heads_fit = enable_gqa or query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
-    # MLX's causal mask ends at the last key, torch's begins at the first.
-    mask_fits = mask is None and (not is_causal or query.shape[-2] == key.shape[-2])
-    if query.ndim == 4 and heads_fit and mask_fits and dropout_p == 0:
-        mask = "causal" if is_causal else None
-        return mx.fast.scaled_dot_product_attention(query, key, value, scale=scale, mask=mask)
-    if enable_gqa:
-        groups = query.shape[-3] // key.shape[-3]
-        key, value = mx.repeat(key, groups, axis=-3), mx.repeat(value, groups, axis=-3)
-    precise = mx.float64 if query.dtype == mx.float64 else mx.float32
-    scores = (query * scale).astype(precise) @ key.swapaxes(-2, -1).astype(precise)
-    if is_causal:
-        mask = mx.tril(mx.ones(scores.shape[-2:], mx.bool_))
-    if mask is None:
-        weights = mx.softmax(scores, axis=-1)
+    if query.ndim == 4 and heads_fit and dropout_p == 0:
+        output = mx.fast.scaled_dot_product_attention(
+            query, key, value, scale=scale, mask="causal" if is_causal else mask
+        )
     else:
-        scores = mx.where(mask, scores, -mx.inf) if mask.dtype == mx.bool_ else scores + mask
-        weights = _masked_softmax(scores)
-    return dropout(weights, dropout_p).astype(value.dtype) @ value
+        if enable_gqa:
+            groups = query.shape[-3] // key.shape[-3]
+            key, value = mx.repeat(key, groups, axis=-3), mx.repeat(value, groups, axis=-3)
+        precise = mx.float64 if query.dtype == mx.float64 else mx.float32
+        scores = scale * query.astype(precise) @ key.swapaxes(-2, -1).astype(precise)
+        if is_causal:
+            scores = mx.where(mx.tri(length, dtype=mx.bool_), scores, -mx.inf)
+        weights = mx.softmax(scores if mask is None else scores + mask, axis=-1)
+        output = dropout(weights, dropout_p).astype(value.dtype) @ value
+    if hidden is None:
+        return output
+    return mx.where(mx.all(hidden, axis=-1, keepdims=True), 0, output)
 
 
 @ports("torch.nn.functional.scaled_dot_product_attention")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import mlx.core as mx
 import mlx.nn as nn
 
 from torchport_translators.catalogue import ports
-from torchport_translators.mlx.attention import multi_head_attention_forward
+from torchport_translators.mlx.attention import (
+    _attention,
+    _bias,
+    multi_head_attention_forward,
+)
+from torchport_translators.mlx.dropout import dropout as drop
 
 
 @ports("torch.nn.MultiheadAttention")
@@ -25,19 +31,16 @@ class MultiheadAttention(nn.Module):
         num_heads,
         dropout=0.0,
         bias=True,
-        add_bias_kv=False,
-        add_zero_attn=False,
+        *,
         kdim=None,
         vdim=None,
         batch_first=False,
-        *,
         dtype=mx.float32,
     ):
         super().__init__()
         draw = nn.init.glorot_uniform(dtype)
         self.num_heads = num_heads
         self.dropout = dropout
-        self.add_zero_attn = add_zero_attn
         self.batch_first = batch_first
         self.packed = kdim in (None, embed_dim) and vdim in (None, embed_dim)
         if self.packed:
@@ -51,11 +54,95 @@ class MultiheadAttention(nn.Module):
         self.out_proj.set_dtype(dtype)
         if bias:
             self.out_proj.bias = mx.zeros(embed_dim, dtype)
-        deviation = embed_dim**-0.5
-        for name in ("bias_k", "bias_v"):
-            shape = (1, 1, embed_dim)
-            drawn = mx.random.normal(shape, dtype, scale=deviation) if add_bias_kv else None
-            setattr(self, name, drawn)
+
+    def __call__(
+        self,
+        query,
+        key,
+        value,
+        key_padding_mask=None,
+        need_weights=True,
+        attn_mask=None,
+        average_attn_weights=True,
+        is_causal=False,
+    ) -> tuple[mx.array, mx.array]:
+        """`is_causal` is a hint that `attn_mask` is causal, of which no use is made."""
+        batched = query.ndim == 3
+        inputs = [query, key, value]
+        if not batched:
+            inputs = [x[None] for x in inputs]
+        elif not self.batch_first:
+            inputs = [x.swapaxes(0, 1) for x in inputs]
+        if self.packed:
+            projections = mx.split(self.in_proj_weight, 3)
+        else:
+            projections = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
+        inputs = [x @ weight.T for x, weight in zip(inputs, projections, strict=True)]
+        if self.in_proj_bias is not None:
+            biases = mx.split(self.in_proj_bias, 3)
+            inputs = [x + bias for x, bias in zip(inputs, biases, strict=True)]
+        heads = [mx.unflatten(x, -1, (self.num_heads, -1)).swapaxes(1, 2) for x in inputs]
+        query, key, value = heads
+
+        mask = None
+        if attn_mask is not None:
+            mask = _bias(attn_mask, query.dtype)
+            mask = mask.reshape(-1, self.num_heads, *mask.shape[1:]) if mask.ndim == 3 else mask
+        if key_padding_mask is not None:
+            padding = _bias(key_padding_mask, query.dtype).reshape(len(query), 1, 1, -1)
+            mask = padding if mask is None else mask + padding
+        rate = self.dropout if self.training else 0.0
+        weights = None
+        if need_weights:
+            # Where every key is hidden torch gives nan, or 0 if no weights are asked for.
+            scores = query / math.sqrt(query.shape[-1]) @ key.swapaxes(-2, -1)
+            weights = mx.softmax(scores if mask is None else scores + mask, axis=-1, precise=True)
+            weights = drop(weights, rate)
+            output = weights @ value
+            weights = weights.mean(axis=1) if average_attn_weights else weights
+        else:
+            output = _attention(query, key, value, mask, dropout_p=rate)
+        output = self.out_proj(output.swapaxes(1, 2).flatten(-2))
+
+        if not batched:
+            return output[0], None if weights is None else weights[0]
+        return output if self.batch_first else output.swapaxes(0, 1), weights
+
+
+@ports("torch.nn.MultiheadAttention")
+class ExtendedMultiheadAttention(MultiheadAttention):
+    """Keys and values have one more position: learned (`add_bias_kv`), zeros (`add_zero_attn`)."""
+
+    def __init__(
+        self,
+        embed_dim,
+        num_heads,
+        dropout=0.0,
+        bias=True,
+        add_bias_kv=False,
+        add_zero_attn=False,
+        kdim=None,
+        vdim=None,
+        batch_first=False,
+        *,
+        dtype=mx.float32,
+    ):
+        super().__init__(
+            embed_dim,
+            num_heads,
+            dropout,
+            bias,
+            kdim=kdim,
+            vdim=vdim,
+            batch_first=batch_first,
+            dtype=dtype,
+        )
+        self.add_zero_attn = add_zero_attn
+        self.bias_k = self.bias_v = None
+        if add_bias_kv:
+            shape, deviation = (1, 1, embed_dim), embed_dim**-0.5
+            self.bias_k = mx.random.normal(shape, dtype, scale=deviation)
+            self.bias_v = mx.random.normal(shape, dtype, scale=deviation)
 
     def __call__(
         self,
