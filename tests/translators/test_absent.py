@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from torchport_translators.catalogue.load import catalogue
+from torchport_translators.findings import Target
 from torchport_translators.translate import translate
 
 # An expression of a tensor `x`, and what its finding says.
@@ -31,8 +32,32 @@ def test_the_finding_says_why_and_what_to_do(expression: str) -> None:
     assert f"return {expression}" in result.text
 
 
-def test_what_a_rule_ports_is_not_said_to_be_absent() -> None:
-    known = catalogue("jax")
+# The same of MLX.
+ABSENT_IN_MLX = {
+    "x.to_sparse()": "dense arrays",
+    "torch.nn.LazyLinear(3)": "the size of its input",
+    "x.stride()": "no strides",
+    "torch.linalg.ldl_factor(x)": "mx.linalg.solve",
+    "torch.nn.utils.clip_grad_norm_([x], 1.0)": "mlx.optimizers.clip_grad_norm",
+    "torch.get_rng_state()": "mx.random.key(seed)",
+    "torch.set_default_device('cpu')": "mx.set_default_device(mx.cpu)",
+}
+
+
+@pytest.mark.parametrize("expression", ABSENT_IN_MLX)
+def test_the_finding_says_what_to_do_in_mlx(expression: str) -> None:
+    source = f"import torch\n\n\ndef f(x: torch.Tensor):\n    return {expression}\n"
+    result = translate(source, to="mlx")
+
+    (finding,) = result.findings
+    assert finding.code == "no-rule"
+    assert ABSENT_IN_MLX[expression] in finding.message
+    assert f"return {expression}" in result.text
+
+
+@pytest.mark.parametrize("target", ["jax", "mlx"])
+def test_what_a_rule_ports_is_not_said_to_be_absent(target: Target) -> None:
+    known = catalogue(target)
 
     assert not [api for api in known.absent if known.find(api) or api in known.names]
 
