@@ -135,14 +135,14 @@ def in_place_value(rw: Rewriter, node: Node) -> Code | None:
         return result.code() if isinstance(result, Result) else result
     value = _cast(rw, node, place or subject, result)
     if place is None:
-        for line in settle(rw, subject, node, alike=_reshapes(rw, node)):
+        for line in settle(rw, subject, node, alike=_reshapes(rw, node), rebound=True):
             rw.after(line)
         return value
     if _assigned_name(rw, rw.current.node, node) == rw.source[place]:
-        _after(rw, settle(rw, subject, node, alike=_reshapes(rw, node)))
+        _after(rw, settle(rw, subject, node, alike=_reshapes(rw, node), rebound=True))
         return value
     if not seen_later(rw, subject, node):
-        settle(rw, subject, node, alike=_reshapes(rw, node))
+        settle(rw, subject, node, alike=_reshapes(rw, node), rebound=True)
         return value
     if not rw.may_hoist():
         rw.find("in-place", f"{rw.source[place]} is changed in place inside an expression", node)
@@ -154,12 +154,21 @@ def in_place_value(rw: Rewriter, node: Node) -> Code | None:
     return rw.expr(place)
 
 
-def stored(rw: Rewriter, place: Node, value: Code, node: Node, *, alike: bool = False) -> str:
+def stored(
+    rw: Rewriter,
+    place: Node,
+    value: Code,
+    node: Node,
+    *,
+    alike: bool = False,
+    kind: k.Kind | None = k.TENSOR,
+) -> str:
     """The statement that puts a new value in a place; inside `no_grad` it may be a constant.
 
-    `alike`: the value has another shape than the place.
+    `alike`: the value has another shape than the place. `kind`: what is known of the value.
     """
-    value = _constant(rw, place, value, node)
+    if rw.idioms.variables or not isinstance(kind, k.Scalar):
+        value = _constant(rw, place, value, node)
     if rw.idioms.elements_change and not alike and _is_seen_elsewhere(rw, place, node):
         return f"{rw.expr(place).text}[...] = {value.within(Binding.TUPLE)}"
     return store(rw, place, value)
@@ -170,6 +179,8 @@ def _is_seen_elsewhere(rw: Rewriter, place: Node, node: Node) -> bool:
     key = sharing(rw.inference).key(place) if place.type in ("identifier", "attribute") else None
     if key is None:
         return False
+    if place.type == "identifier" and rw.is_variable(place):
+        return True
     memory = memory_at(rw, node)
     return memory.is_parameter(key, node) or any(
         memory.live(other, node) for other in memory.partners(key, node)

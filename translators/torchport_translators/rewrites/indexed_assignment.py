@@ -46,6 +46,7 @@ from __future__ import annotations
 from torchport_translators.catalogue.code import OPERATORS, Binding, Code
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.in_place import stored, write_statements
+from torchport_translators.rewrites.mask_index import is_mask
 from torchport_translators.rewrites.places import element, place_of, repeats, store
 from torchport_translators.rewrites.registry import statement
 from torchport_translators.rewrites.shared_memory import settle, tell_others
@@ -117,7 +118,7 @@ def _put(rw: Rewriter, target: Node, value: Code, kind: k.Kind | None, node: Nod
         tell_others(rw, subject, node)
         return [store(rw, place, value)]
     value = _cast(rw, subject, value, kind)
-    return [stored(rw, place, value, node), *settle(rw, subject, node)]
+    return [stored(rw, place, value, node, kind=kind), *settle(rw, subject, node)]
 
 
 def _cast(rw: Rewriter, subject: Node, value: Code, kind: k.Kind | None) -> Code:
@@ -221,15 +222,13 @@ def _combined(old: Code, symbol: str, value: Code) -> Code:
     return Code(f"{old.within(level)} {symbol} {value.within(Binding(level + 1))}", level)
 
 
-def _reads_mask(rw: Rewriter, left: Node) -> bool:
-    return rw.expr(left).text != rw.splice(left).text
-
-
 def _update(rw: Rewriter, left: Node, symbol: str, value: Code, node: Node) -> str:
     if rw.idioms.elements_change:
-        if _reads_mask(rw, left) or rw.stopping is not None:
+        owner, index = element(rw, left)
+        plain = owner.type in ("identifier", "attribute") and not is_mask(rw, left)
+        if not plain or rw.stopping is not None:
             return stored(rw, left, _combined(rw.value(left), symbol, value), node)
-        return f"{rw.splice(left).text} {symbol}= {value.within(Binding.TEST)}"
+        return f"{rw.expr(owner).text}[{index}] {symbol}= {value.within(Binding.TEST)}"
     base, index = element(rw, left)
     place = place_of(rw, base)
     if place is not None and rw.is_variable(place) and not repeats(left) and rw.stopping is None:

@@ -212,6 +212,9 @@ def stop(rw: Rewriter, value: Node) -> str:
         return f"{opening}{text}{closing}"
     function = rw.imports.add_root(rw.idioms.stop_gradient)
     text = rw.value(value).within(Binding.TEST)
+    if not rw.idioms.variables and not isinstance(value.kind, k.Tensor):
+        # MLX's takes one array; that of a tree goes through it.
+        return f"{rw.imports.add('mlx.utils', 'tree_map', 'tree_map')}({function}, {text})"
     if text.startswith((f"{function}(", "lax.stop_gradient(")):
         return text
     return f"{function}({text})"

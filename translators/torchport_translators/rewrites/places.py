@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torchport_translators.catalogue.code import Binding, Code
 from torchport_translators.rewriter import Rewriter
+from torchport_translators.rewrites.mask_index import is_mask, store_masked
 from torchport_translators.source import kinds as k
 from torchport_translators.source.sharing import (
     REARRANGING,
@@ -88,6 +89,11 @@ def store(rw: Rewriter, place: Node, value: Code) -> str:
         case "attribute" if k.is_tensor(place["object"].kind):
             turned = Code(f"{value.within(Binding.ATOM)}.{rw.source[place['attribute']]}")
             return store(rw, place["object"], turned)
+        case "subscript" if rw.idioms.elements_change and is_mask(rw, place):
+            owner = place["value"]
+            if owner.type == "identifier":
+                return f"{rw.expr(owner).text}[...] = {store_masked(rw, place, value).within(Binding.TUPLE)}"
+            return store(rw, owner, store_masked(rw, place, value))
         case "subscript" if k.is_tensor(place["value"].kind) and not _is_variable(
             rw, place["value"]
         ):

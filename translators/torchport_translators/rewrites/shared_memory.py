@@ -92,11 +92,14 @@ def seen_later(rw: Rewriter, subject: Node, at: Node) -> bool:
     )
 
 
-def settle(rw: Rewriter, subject: Node, at: Node, *, alike: bool = False) -> list[str]:
+def settle(
+    rw: Rewriter, subject: Node, at: Node, *, alike: bool = False, rebound: bool = False
+) -> list[str]:
     """What follows when the place that `subject` names has changed.
 
     The lines write it to what it is a view of and take other views anew; what cannot be written so
-    is a finding. `alike`: it changed only in shape, which other names see, but views do not.
+    is a finding. `alike`: it changed only in shape, which other names see, but views do not. `rebound`:
+    its name has a new array, where the target could have changed the old one.
     """
     memory = memory_at(rw, at)
     root = root_of(rw, subject)
@@ -104,9 +107,10 @@ def settle(rw: Rewriter, subject: Node, at: Node, *, alike: bool = False) -> lis
         tell_others(rw, subject, at)
         return []
     key = sharing(rw.inference).key(root)
-    if key is not None and (alike or not rw.idioms.elements_change):
+    changed = rw.idioms.elements_change and not (alike or rebound)
+    if key is not None and not changed:
         tell_caller(rw, memory, key, at)
-    return [] if key is None else _settle_place(rw, memory, key, at, alike)
+    return [] if key is None else _settle_place(rw, memory, key, at, alike, changed)
 
 
 def tell_others(rw: Rewriter, subject: Node, at: Node) -> None:
@@ -121,7 +125,9 @@ def tell_others(rw: Rewriter, subject: Node, at: Node) -> None:
                 _tell(rw, rw.source[subject], other, at)
 
 
-def _settle_place(rw: Rewriter, memory: Memory, key: str, at: Node, alike: bool) -> list[str]:
+def _settle_place(
+    rw: Rewriter, memory: Memory, key: str, at: Node, alike: bool, changed: bool
+) -> list[str]:
     _tell_giver(rw, memory, key, at)
     live = [other for other in memory.partners(key, at) if memory.live(other, at)]
     if not live:
@@ -145,11 +151,11 @@ def _settle_place(rw: Rewriter, memory: Memory, key: str, at: Node, alike: bool)
     lines: list[str] = []
     for link in upward[:height]:
         assert link.view is not None
-        if not _is_same(rw, link.view, alike):
+        if not _is_same(rw, link.view, changed):
             lines.append(store(rw, link.view, Code(link.name)))
     for link in refreshed:
         assert link.view is not None
-        if not _is_same(rw, link.view, alike):
+        if not _is_same(rw, link.view, changed):
             lines.append(f"{link.name} = {rw.expr(link.view).within(Binding.TEST)}")
     rw.tally.total, rw.tally.ported = total, ported
     return lines
@@ -173,9 +179,9 @@ def _tell_giver(rw: Rewriter, memory: Memory, key: str, at: Node) -> None:
                     )
 
 
-def _is_same(rw: Rewriter, view: Node, alike: bool) -> bool:
-    """Whether two names of the port have one array (or variable), and both see it change."""
-    if rw.idioms.elements_change and not alike:
+def _is_same(rw: Rewriter, view: Node, changed: bool) -> bool:
+    """Whether two names of the port have one array that `changed`, or one variable."""
+    if changed:
         return view.type in ("identifier", "attribute") and not (
             view.type == "attribute" and k.is_tensor(view["object"].kind)
         )
@@ -261,7 +267,7 @@ def changed_argument(rw: Rewriter, node: Node) -> Code | None:
         for other in memory.partners(key, node):
             link = memory.exact(other, node)
             view = link.view if link is not None else None
-            same = view is not None and _is_same(rw, view, alike=False)
+            same = view is not None and _is_same(rw, view, rw.idioms.elements_change)
             if not same and memory.live(other, node):
                 _tell(rw, f"{key}, by {called.name},", other, node)
     for value in values:
