@@ -208,6 +208,9 @@ class _Judge:
             else:
                 self._note(f"{self.where}{path}: {what}, which is enough up to 2**31.")
             return True
+        if (torch.dtype, port.dtype) == ("int64", "uint32"):
+            self._note(f"{self.where}{path}: {what}, as MLX counts positions: nothing is below 0.")
+            return True
         if (
             self.halved
             and {torch.dtype, port.dtype} & _HALVES

@@ -25,6 +25,7 @@ NAN, INF = float("nan"), float("inf")
 F = tensor
 I64 = lambda v: tensor(v, "int64")  # noqa: E731
 I32 = lambda v: tensor(v, "int32")  # noqa: E731
+U32 = lambda v: tensor(v, "uint32")  # noqa: E731
 D = lambda v: tensor(v, "float64")  # noqa: E731
 C = lambda v: tensor(v, "complex64")  # noqa: E731
 Z = lambda v: tensor(v, "complex128")  # noqa: E731
@@ -52,6 +53,8 @@ CASES: list[tuple[str, Any, Any, Any, Category | None]] = [
     ("booleans are exact", tensor([True], "bool"), tensor([False], "bool"), None,
      Category.MISMATCH),
     ("int64 become int32", I64([1, 2]), I32([1, 2]), None, None),
+    ("positions become uint32", I64([1, 2]), U32([1, 2]), None, None),
+    ("below zero they do not", I64([-1]), U32([2**32 - 1]), None, Category.MISMATCH),
     ("int64 overflown", I64([2**40]), I32([0]), None, Category.MISMATCH),
     ("float64 become float32", tensor([0.1], "float64"), F([0.1]), tensor([0.1], "float64"), None),
     ("float64 become a wrong float32", tensor([0.1], "float64"), F([0.11]), None,
@@ -123,6 +126,7 @@ NOTES = [
         "Warning: output: torch gives float64",
     ),
     ("int64 become int32", I64([1]), I32([1]), "which is enough up to 2**31"),
+    ("positions become uint32", I64([1]), U32([1]), "nothing is below 0"),
     ("no reference", F([1.0]), F([1.00001]), "no float64 reference"),
     ("tuple become list", (F([1]),), [F([1])], "torch returns a tuple, the port a list"),
 ]

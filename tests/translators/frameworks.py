@@ -137,7 +137,12 @@ class Mlx(Framework):
     array = mx.array
     # Counts are int32 by default, positions uint32.
     stands_for = MappingProxyType({"int64": ("int32", "uint32")})
-    no_axes = ("array with 0 dimensions", "array with ndim 0", "0 dimensional array")
+    no_axes = (
+        "tuple index out of range",
+        "array with 0 dimensions",
+        "array with ndim 0",
+        "0 dimensional array",
+    )
 
     def dtype(self, dtype: torch.dtype) -> Any:
         return eval(self.catalogue.names[str(dtype)], {"mx": mx})

@@ -49,8 +49,12 @@ class Modules(ABC):
             port.train() if training else port.eval()
 
     @abstractmethod
+    def tensors(self, port: Any) -> dict[str, np.ndarray]:
+        """What a module keeps, by torch's names and in torch's layout."""
+
+    @abstractmethod
     def statistics(self, port: Any) -> dict[str, np.ndarray]:
-        """What a port keeps and does not train, by torch's names and in torch's layout."""
+        """What of it is not trained."""
 
     @abstractmethod
     def vjp(
@@ -67,6 +71,12 @@ class JaxModules(Modules):
     on = JAX
     module = nnx.Module
     functions: ClassVar = {F.relu: nnx.relu, F.gelu: partial(nnx.gelu, approximate=False)}
+
+    def tensors(self, port: Any) -> dict[str, np.ndarray]:
+        return {
+            name: place.to_source(np.asarray(place.variable[...]))
+            for name, place in nnx_weights.placements(port).items()
+        }
 
     def statistics(self, port: Any) -> dict[str, np.ndarray]:
         return {
@@ -111,6 +121,13 @@ class MlxModules(Modules):
     on = MLX
     module = nn.Module
     functions: ClassVar = {F.relu: nn.relu, F.gelu: nn.gelu}
+
+    def tensors(self, port: Any) -> dict[str, np.ndarray]:
+        return {
+            name: place.to_source(np.array(place.array))
+            for name, place in mlx_weights.placements(port).items()
+            if place.required
+        }
 
     def statistics(self, port: Any) -> dict[str, np.ndarray]:
         return {

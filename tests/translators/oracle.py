@@ -351,7 +351,7 @@ def cases(on: Framework = JAX) -> list[Case]:
     return found
 
 
-def _op_id(op: OpInfo) -> str:
+def op_id(op: OpInfo) -> str:
     return op.name + (f"/{op.variant_test_name}" if op.variant_test_name else "")
 
 
@@ -422,7 +422,7 @@ class Arguments:
         self.op, self.sample, self.on = case.op, sample, case.on
         raw = (sample.input, *sample.args)
         is_method = case.api.startswith("torch.Tensor.")
-        order = None if is_method else REORDERED.get(_op_id(case.op), REORDERED.get(case.op.name))
+        order = None if is_method else REORDERED.get(op_id(case.op), REORDERED.get(case.op.name))
         self.torch = _plain((order(*raw) if order else raw, sample.kwargs))
         self._torch_leaves, self.structure = pytree.tree_flatten(self.torch)
         self.leaves = [to_port(leaf, case.on) for leaf in self._torch_leaves]
@@ -442,7 +442,7 @@ class Arguments:
         for index, value in (changed or {}).items():
             leaves[index] = value
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
-        composed = COMPOSED.get(_op_id(self.op))
+        composed = COMPOSED.get(op_id(self.op))
         if composed is None:
             return resolve(api, args, kwargs, self.on)
         function = lambda *args, **kwargs: resolve(api, args, kwargs, self.on)[1]()  # noqa: E731
@@ -464,29 +464,38 @@ def _show(value: object) -> str:
     return repr(value)
 
 
-def _run_sample(
-    case: Case, dtype: torch.dtype, sample: SampleInput, outcome: Outcome, *, jitted: bool
-) -> None:
+def run_in_torch(
+    case: Case, sample: SampleInput
+) -> tuple[Arguments, object, Arguments, object] | None:
+    """A sample's arguments and result, and both in float64; None where torch does not take it."""
     try:
         given = Arguments(case, sample)
         expected = given.run_torch()
     except Exception:
-        return  # torch itself takes no such sample in this version
+        return None
     wide = Arguments(case, sample.transform(_double))
     torch.set_default_dtype(torch.float64)
     try:
-        reference = wide.run_torch()
+        return given, expected, wide, wide.run_torch()
     except Exception:
-        wide, reference = given, expected
+        return given, expected, given, expected
     finally:
         torch.set_default_dtype(torch.float32)
 
+
+def _run_sample(
+    case: Case, dtype: torch.dtype, sample: SampleInput, outcome: Outcome, *, jitted: bool
+) -> None:
+    ran = run_in_torch(case, sample)
+    if ran is None:
+        return
+    given, expected, wide, reference = ran
     try:
         rule, call = given.resolve(case.api)
     except Rejected as error:
         outcome.reject(str(error))
         return
-    random = _is_random(case.api) or case.op.name in UNINITIALISED
+    random = is_random(case.api) or case.op.name in UNINITIALISED
     name = str(dtype).removeprefix("torch.")
 
     def agrees(what: str, action: Callable[[], str | None]) -> bool:
@@ -528,7 +537,7 @@ def _run_sample(
     outcome.equal += fine
 
 
-def _is_random(api: str) -> bool:
+def is_random(api: str) -> bool:
     """Whether an API draws: its rule for JAX takes `rngs`, where others have random state of their own."""
     return any(rule.random for rule in JAX.catalogue.find(api))
 

@@ -15,7 +15,7 @@ import inspect
 import json
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -118,6 +118,8 @@ def _at_home(owner: ModuleType, value: object) -> bool:
 
 # ------------------------------------------------------------------------------------ outcomes
 
+Outcomes = dict[str, dict[str, object]]
+
 
 @dataclass
 class Found:
@@ -155,11 +157,11 @@ def _digest(target: str, module: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
-def run(known: dict[str, dict[str, object]], *, again: bool) -> dict[str, dict[str, object]]:
-    """The outcomes of every case of every target; those that still hold are taken over."""
-    found: dict[str, dict[str, object]] = {}
-    for framework in FRAMEWORKS.values():
-        for key, digest, execute in _jobs(framework):
+def run(known: Outcomes, targets: Sequence[str], *, again: bool) -> Iterator[Outcomes]:
+    """The outcomes so far, of every case of some targets; those that still hold are taken over."""
+    found = {key: value for key, value in known.items() if key.partition(" ")[0] not in targets}
+    for target in targets:
+        for key, digest, execute in _jobs(FRAMEWORKS[target]):
             old = known.get(key)
             if old is not None and old["digest"] == digest and not again:
                 found[key] = old
@@ -171,7 +173,8 @@ def run(known: dict[str, dict[str, object]], *, again: bool) -> dict[str, dict[s
             found[key] = {
                 "digest": digest, "equal": outcome.equal, "rejected": rejected, "failed": failed,
             }  # fmt: skip
-    return found
+            yield found
+    yield found
 
 
 def _jobs(framework: Framework) -> Iterator[tuple[str, str, object]]:
@@ -192,7 +195,7 @@ def _jobs(framework: Framework) -> Iterator[tuple[str, str, object]]:
 class Matrix:
     """What is known of each API of each target."""
 
-    def __init__(self, outcomes: dict[str, dict[str, object]]) -> None:
+    def __init__(self, outcomes: Outcomes) -> None:
         self._of_rules: dict[tuple[str, tuple[Rule, ...]], Found] = {}
         for key, values in outcomes.items():
             target, api, _ = key.split(" ", 2)
@@ -243,7 +246,7 @@ class Matrix:
         return list(dict.fromkeys(reasons))
 
 
-def write(outcomes: dict[str, dict[str, object]], folder: Path = FOLDER) -> None:
+def write(outcomes: Outcomes, folder: Path = FOLDER) -> None:
     """Write the summary and a page for each part of the API."""
     matrix = Matrix(outcomes)
     folder.mkdir(parents=True, exist_ok=True)
@@ -293,12 +296,16 @@ def _cell(text: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--all", action="store_true", help="run every case, changed or not")
+    parser.add_argument("--target", choices=FRAMEWORKS, help="run only the cases of one target")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     known = json.loads(OUTCOMES.read_text("utf-8")) if OUTCOMES.exists() else {}
-    outcomes = run(known, again=arguments.all)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    OUTCOMES.write_text(json.dumps(outcomes, indent=0, sort_keys=True) + "\n", "utf-8")
+    targets = [arguments.target] if arguments.target else list(FRAMEWORKS)
+    outcomes = known
+    for outcomes in run(known, targets, again=arguments.all):
+        # After each: what a run that is stopped has found is kept.
+        OUTCOMES.write_text(json.dumps(outcomes, indent=0, sort_keys=True) + "\n", "utf-8")
     write(outcomes)
 
 

@@ -34,10 +34,18 @@ def test_port_of_an_example(path: Path, snapshot: SnapshotAssertion) -> None:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_port_stands_alone_and_is_the_same_again(path: Path) -> None:
+def test_port_of_an_example_to_mlx(path: Path, snapshot: SnapshotAssertion) -> None:
+    port = translate(path.read_text("utf-8"), "mlx", name=path.name).text
+    golden = snapshot.use_extension(PythonFiles)
+    assert port.replace(f"torchport {__version__}", "torchport VERSION") == golden
+
+
+@pytest.mark.parametrize("target", ["jax", "mlx"])
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_port_stands_alone_and_is_the_same_again(path: Path, target: str) -> None:
     text = path.read_text("utf-8")
-    port = translate(text, "jax", name=path.name).text
-    assert port == translate(text, "jax", name=path.name).text
+    port = translate(text, target, name=path.name).text
+    assert port == translate(text, target, name=path.name).text
     imported = {
         name.name.partition(".")[0] if isinstance(node, ast.Import) else node.module or ""
         for node in ast.walk(ast.parse(port))

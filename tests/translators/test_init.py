@@ -14,9 +14,9 @@ from torch import nn
 
 from torchport_translators.jax.modules_attention import TransformerEncoder, TransformerEncoderLayer
 from torchport_translators.jax.modules_linear import Linear
-from torchport_translators.weights.nnx import placements
 
 from .frameworks import FRAMEWORKS
+from .modules import MODULES
 from .oracle import resolve
 
 LAYERS = [
@@ -29,6 +29,10 @@ LAYERS = [
     ("Embedding", (300, 100, 7)),
     ("EmbeddingBag", (300, 100)),
     ("BatchNorm2d", (10,)),
+    ("InstanceNorm2d", (10, 1e-5, 0.1, True)),
+    ("GroupNorm", (2, 10)),
+    ("RMSNorm", (10,)),
+    ("LayerNorm", (10,)),
     ("LayerNorm", ((5, 6),)),
     ("LSTM", (50, 60, 2)),
     ("GRUCell", (50, 60)),
@@ -56,16 +60,24 @@ def assert_same_distribution(mine: np.ndarray, theirs: np.ndarray, name: str) ->
         assert reach[0] == pytest.approx(reach[1], rel=0.05 if reach[1] < 2.2 else 0.3), name
 
 
-@pytest.mark.parametrize(("name", "args"), LAYERS, ids=[name for name, _ in LAYERS])
-def test_layer_starts_as_torch_has_it(name: str, args: tuple[object, ...]) -> None:
+@pytest.mark.parametrize(
+    ("target", "name", "args"),
+    [
+        pytest.param(target, name, args, id=f"{target}-{name}")
+        for target, framework in FRAMEWORKS.items()
+        for name, args in LAYERS
+        if framework.catalogue.find(f"torch.nn.{name}")
+    ],
+)
+def test_layer_starts_as_torch_has_it(target: str, name: str, args: tuple[object, ...]) -> None:
     torch.manual_seed(0)
     theirs = getattr(nn, name)(*args).state_dict()
 
-    layer = resolve(f"torch.nn.{name}", args, {})[1]()
+    on = FRAMEWORKS[target]
+    on.random()
+    layer = resolve(f"torch.nn.{name}", args, {}, on)[1]()
 
-    assert isinstance(layer, nnx.Module)
-    for key, place in placements(layer).items():
-        mine = place.to_source(np.asarray(place.variable[...]))
+    for key, mine in MODULES[target].tensors(layer).items():
         assert_same_distribution(mine, theirs[key].numpy(), key)
 
 
@@ -144,7 +156,7 @@ def initialised(
     places, told = PLACES[target]
     api = f"torch.nn.init.{name}"
     taken = {param.name for param in on.catalogue.find(api)[0].params}
-    given = np.moveaxis(np.empty(shape, np.float32), (0, 1), places) if own else np.empty(shape)
+    given = np.moveaxis(np.zeros(shape, np.float32), (0, 1), places) if own else np.zeros(shape)
     axes = {axis: place for axis, place in told.items() if own and axis in taken}
     tensor = on.of_numpy(given.astype(np.float32))
     value = on.numpy(resolve(api, (tensor, *args), {**kwargs, **axes}, on)[1]())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from .frameworks import FRAMEWORKS
 from .oracle import compare_results, resolve, to_port
 
 
@@ -127,12 +128,19 @@ def wide(value: object) -> object:
     return value
 
 
-@pytest.mark.parametrize(
-    ("api", "args", "kwargs"),
-    CALLS,
-    ids=[f"{number} {call[0].removeprefix('torch.')}" for number, call in enumerate(CALLS)],
-)
-def test_agrees_with_torch(api: str, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+CASES = [
+    pytest.param(target, *call, id=f"{target}-{number} {call[0].removeprefix('torch.')}")
+    for target, framework in FRAMEWORKS.items()
+    for number, call in enumerate(CALLS)
+    if framework.catalogue.find(call[0])
+]
+
+
+@pytest.mark.parametrize(("target", "api", "args", "kwargs"), CASES)
+def test_agrees_with_torch(
+    target: str, api: str, args: tuple[object, ...], kwargs: dict[str, object]
+) -> None:
+    on = FRAMEWORKS[target]
     function: Any = torch
     for name in api.split(".")[1:]:
         function = getattr(function, name)
@@ -143,7 +151,7 @@ def test_agrees_with_torch(api: str, args: tuple[object, ...], kwargs: dict[str,
 
     expected = in_torch(lambda value: value)
     reference = expected if api == "torch.view_copy" else in_torch(wide)
-    given = [to_port(value) for value in args]
-    named = {name: to_port(value) for name, value in kwargs.items()}
-    output = resolve(api, given, named)[1]()
-    assert compare_results(output, expected, reference) is None
+    given = [to_port(value, on) for value in args]
+    named = {name: to_port(value, on) for name, value in kwargs.items()}
+    output = resolve(api, given, named, on)[1]()
+    assert compare_results(output, expected, reference, on=on) is None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from .frameworks import FRAMEWORKS, Framework
 from .oracle import compare_results, resolve, to_port
 
 X = torch.tensor([[1.5, -2.0, 0.0], [3.0, 4.0, 5.5]])
@@ -187,12 +188,13 @@ def test_lobpcg_gives_the_eigenpairs_at_the_end_that_is_asked_for(largest: bool)
     assert np.allclose(to_port(matrix) @ vectors, vectors * values, atol=1e-5)
 
 
+@pytest.mark.parametrize("on", FRAMEWORKS.values(), ids=FRAMEWORKS)
 @pytest.mark.parametrize("args", [(3,), (4, 0.5, 0.6, 2.0)])
-def test_cross_map_lrn_has_torch_s_values(args: tuple[float, ...]) -> None:
+def test_cross_map_lrn_has_torch_s_values(on: Framework, args: tuple[float, ...]) -> None:
     """Its values only: torch's gradient is not that of its own result."""
     images = torch.randn(2, 6, 3, 3, generator=torch.Generator().manual_seed(0))
 
-    got = resolve("torch.nn.CrossMapLRN2d", args, {})[1]()(to_port(images))
+    got = resolve("torch.nn.CrossMapLRN2d", args, {}, on)[1]()(to_port(images, on))
 
     expected = torch.nn.CrossMapLRN2d(*args)(images)
-    assert compare_results(got, expected, expected.double()) is None
+    assert compare_results(got, expected, expected.double(), on=on) is None

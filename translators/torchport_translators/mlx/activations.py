@@ -30,8 +30,7 @@ def leaky_relu(input, negative_slope=0.01):
 @ports("torch.nn.functional.prelu", "torch.prelu", "torch.Tensor.prelu")
 def prelu(input, weight):
     """The weight is one number, or one per channel of axis 1."""
-    if weight.size > 1:
-        weight = weight.reshape(-1, *[1] * (input.ndim - 2))
+    weight = weight.reshape(-1, *[1] * (input.ndim - 2)) if weight.size > 1 else weight.squeeze()
     return mx.where(input > 0, input, weight * input)
 
 

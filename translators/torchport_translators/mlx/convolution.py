@@ -88,58 +88,47 @@ def conv3d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     )
 
 
-def _convolve_transpose(
-    x, weight, stride, padding, output_padding, dilation, groups, output_size=None
+def _conv_transpose(
+    input,
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    output_padding=0,
+    groups=1,
+    dilation=1,
+    output_size=None,
 ):
-    """Transposed convolution, channels last; weight is (out, *kernel, in / groups)."""
-    _, *kernel, _ = weight.shape
+    """The gradient of a convolution: the input, spread by the stride, under the flipped kernel."""
+    options = (stride, padding, output_padding, groups, dilation, output_size)
+    if input.ndim < weight.ndim:
+        return _conv_transpose(input[None], weight, bias, *options)[0]
+    in_channels, group_outputs, *kernel = weight.shape
     rank = len(kernel)
     stride, padding, dilation, extra = (
         _per_axis(value, rank) for value in (stride, padding, dilation, output_padding)
     )
     reach = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    axes = zip(input.shape[2:], stride, padding, reach, strict=True)
+    lengths = [(n - 1) * s - 2 * p + r + 1 for n, s, p, r in axes]
     if output_size is not None:
-        axes = zip(output_size[-rank:], x.shape[1:-1], stride, padding, reach, strict=True)
-        extra = [size - ((n - 1) * s - 2 * p + r + 1) for size, n, s, p, r in axes]
+        extra = [new - n for new, n in zip(output_size[-rank:], lengths, strict=True)]
+    weight = weight.reshape(groups, in_channels // groups, group_outputs, *kernel)
     output = _convolve(
-        x,
-        weight,
+        mx.moveaxis(input, 1, -1),
+        mx.moveaxis(weight, 1, -1).flatten(0, 1),
         [(r, r) for r in reach],
         groups,
         kernel_dilation=dilation,
         input_dilation=stride,
         flip=True,
     )
-    # Padding crops the output; other ways to say so have wrong gradients in MLX.
+    # Padding crops the output; told of it, MLX has wrong gradients where output_padding is larger.
     if any(e > p for p, e in zip(padding, extra, strict=True)):
         beyond = [(0, max(e - p, 0)) for p, e in zip(padding, extra, strict=True)]
         output = mx.pad(output, [(0, 0), *beyond, (0, 0)])
-    ends = [
-        (n - 1) * s + r + 1 - p + e
-        for n, s, r, p, e in zip(x.shape[1:-1], stride, reach, padding, extra, strict=True)
-    ]
-    return output[:, *[slice(p, end) for p, end in zip(padding, ends, strict=True)]]
-
-
-def _conv_transpose(
-    input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1
-):
-    """Transposed convolution of (batch, channels, *spatial), the batch optional, by torch's weight."""
-    if input.ndim < weight.ndim:
-        return _conv_transpose(
-            input[None], weight, bias, stride, padding, output_padding, groups, dilation
-        )[0]
-    in_channels, group_outputs, *kernel = weight.shape
-    weight = weight.reshape(groups, in_channels // groups, group_outputs, *kernel)
-    output = _convolve_transpose(
-        mx.moveaxis(input, 1, -1),
-        mx.moveaxis(weight, 1, -1).flatten(0, 1),
-        stride,
-        padding,
-        output_padding,
-        dilation,
-        groups,
-    )
+    ends = [p + n + e for p, n, e in zip(padding, lengths, extra, strict=True)]
+    output = output[:, *[slice(p, end) for p, end in zip(padding, ends, strict=True)]]
     return mx.moveaxis(output if bias is None else output + bias, -1, 1)
 
 
@@ -189,6 +178,37 @@ def conv_transpose3d(
         groups=groups,
         dilation=dilation,
     )
+
+
+@ports("torch.convolution")
+def convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups):
+    if transposed:
+        return _conv_transpose(
+            input,
+            weight,
+            bias=bias,
+            stride=stride,
+            padding=padding,
+            output_padding=output_padding,
+            groups=groups,
+            dilation=dilation,
+        )
+    return _conv(
+        input,
+        weight,
+        bias=bias,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+    )
+
+
+@ports("torch.conv_tbc", "torch.nn.functional.conv_tbc")
+def conv_tbc(input, weight, bias, pad=0):
+    """Convolution of (time, batch, channels) by a kernel (width, in, out)."""
+    output = mx.conv1d(input.swapaxes(0, 1), weight.transpose(2, 0, 1), padding=pad)
+    return output.swapaxes(0, 1) + bias
 
 
 @ports("torch.nn.functional.linear")

@@ -17,6 +17,17 @@ def dropout(input, p=0.5, training=True):
     return nn.Dropout(p)(input)
 
 
+@ports("torch.native_dropout")
+def native_dropout(input, p, train) -> tuple[mx.array, mx.array]:
+    """Dropout, and where elements were kept."""
+    if train is not None and not train:
+        return input, mx.ones(input.shape, mx.bool_)
+    if p == 1:
+        return mx.zeros_like(input), mx.zeros(input.shape, mx.bool_)
+    keep = mx.random.bernoulli(1 - p, input.shape)
+    return mx.where(keep, input / (1 - p), 0), keep
+
+
 def _channel_dropout(input, p, training, shape):
     """Drops what shares an element of `shape`, which is broadcast against the input."""
     if not training:

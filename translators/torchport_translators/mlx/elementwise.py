@@ -184,20 +184,22 @@ def ldexp(input, other):
 @ports("torch.frexp", "torch.Tensor.frexp", fields=("mantissa", "exponent"))
 def frexp(input) -> tuple[mx.array, mx.array]:
     """The fraction in [0.5, 1) and the power of two, from the bits of normal float32 numbers."""
-    bits = mx.stop_gradient(input).view(mx.int32)
-    field = (bits >> 23) & 255
+    wide = input.astype(mx.float32)
+    field = (mx.stop_gradient(wide).view(mx.int32) >> 23) & 255
     exponent = mx.where((field == 0) | (field == 255), 0, field - 126)
-    return input / 2 / ((exponent + 126) << 23).view(mx.float32), exponent
+    fraction = wide / 2 / ((exponent + 126) << 23).view(mx.float32)
+    return fraction.astype(input.dtype), exponent
 
 
 @ports("torch.nextafter", "torch.Tensor.nextafter")
 def nextafter(input, other):
-    """The next float32 number after `input` towards `other`: its bits are the next integer."""
+    """The next number after `input` towards `other`: its bits are the next integer."""
     input, other = mx.broadcast_arrays(mx.stop_gradient(input), mx.stop_gradient(other))
-    bits = input.view(mx.int32)
-    tiny = mx.where(other > 0, 1, mx.array(-(2**31) + 1, mx.int32))
-    bits = mx.where(input == 0, tiny, mx.where((other > input) == (input > 0), bits + 1, bits - 1))
-    changed = mx.where(mx.isnan(input), input, bits.view(mx.float32))
+    integer = {2: mx.int16, 4: mx.int32, 8: mx.int64}[input.dtype.size]
+    bits = input.view(integer)
+    least = mx.where(other > 0, 1, mx.array(mx.iinfo(integer).min + 1, integer))
+    bits = mx.where(input == 0, least, mx.where((other > input) == (input > 0), bits + 1, bits - 1))
+    changed = mx.where(mx.isnan(input), input, bits.view(input.dtype))
     return mx.where((input == other) | mx.isnan(other), other, changed)
 
 
@@ -660,11 +662,11 @@ def polar(abs, angle):
     return abs * (mx.cos(angle) + 1j * mx.sin(angle))
 
 
-@ports("torch.view_as_real", "torch.Tensor.view_as_real")
+@ports("torch.view_as_real", "torch.view_as_real_copy", "torch.Tensor.view_as_real")
 def view_as_real(input):
     return mx.stack([mx.real(input), mx.imag(input)], axis=-1)
 
 
-@ports("torch.view_as_complex")
+@ports("torch.view_as_complex", "torch.view_as_complex_copy")
 def view_as_complex(input):
     return input[..., 0] + 1j * input[..., 1]

@@ -13,8 +13,27 @@ def embedding(input, weight, padding_idx=None, *, sparse=False):
     if padding_idx is None:
         return weight[input]
     rows = weight[input]
-    is_padding = input == padding_idx % weight.shape[0]
+    is_padding = input == (padding_idx if padding_idx >= 0 else padding_idx + weight.shape[0])
     return mx.where(is_padding[..., None], mx.stop_gradient(rows), rows)
+
+
+@ports("torch.embedding")
+def torch_embedding(
+    weight, indices, padding_idx=-1, scale_grad_by_freq: bool = False, sparse=False
+):
+    """A negative `padding_idx` is none."""
+    return embedding(indices, weight, None if padding_idx < 0 else padding_idx)
+
+
+@ports("torch.embedding_renorm_")
+def embedding_renorm_(input, indices, max_norm, norm_type):
+    """Scale down the rows that are named and whose norm exceeds `max_norm`."""
+    rows = input[indices]
+    norms = mx.linalg.norm(rows, norm_type, axis=-1, keepdims=True)
+    rows = mx.where(norms > max_norm, rows * (max_norm / (norms + 1e-7)), rows)
+    output = mx.array(input)
+    output[indices] = rows
+    return output
 
 
 @ports("torch.nn.functional.one_hot", jit=False)

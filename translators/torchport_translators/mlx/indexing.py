@@ -183,9 +183,11 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True):
     if not include_self:
         input = mx.array(input)
         input[at] = _neutral(reduce, input.dtype)
-    if reduce == "prod":
+    if reduce == "prod" and input.ndim > 0:
         along = mx.moveaxis(index.reshape(-1, *[1] * (input.ndim - 1)), 0, dim)
         return input * _products(source, dim, along, input)
+    if reduce == "prod":
+        return input * source
     if reduce == "amax":
         return input.at[at].maximum(source)
     if reduce == "amin":
@@ -331,6 +333,37 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
     count = mx.full(input.shape, int(include_self), input.dtype).at[places].add(1)
     count = mx.maximum(count, 1)
     return total / count if mx.issubdtype(input.dtype, mx.floating) else total // count
+
+
+# ------------------------------------------------------------------------------------- segments
+
+
+@ports("torch.segment_reduce")
+def segment_reduce(data, reduce, *, lengths=None, offsets=None, axis=0, unsafe=False, initial=None):
+    """Reduce stretches of `axis`, given by their lengths or by where each begins and the last ends."""
+    ends = mx.cumsum(lengths, axis=-1) if offsets is None else offsets[..., 1:]
+    segments = mx.sum(ends[..., None, :] <= mx.arange(data.shape[axis])[:, None], axis=-1)
+    neutral = {"sum": 0, "mean": 0, "prod": 1, "max": -mx.inf, "min": mx.inf}
+    start = neutral[reduce] if initial is None else initial
+    # One place more, for what lies after the last end: MLX writes wherever an index says.
+    count, *inner = ends.shape[-1], *data.shape[axis + 1 :]
+    result = mx.full((*ends.shape[:-1], count + 1, *inner), start, data.dtype)
+    places = _places(result, axis, segments)
+    if reduce == "max":
+        result = result.at[places].maximum(data)
+    elif reduce == "min":
+        result = result.at[places].minimum(data)
+    elif reduce == "prod":
+        along = segments.reshape(*segments.shape, *[1] * len(inner))
+        result = result * _products(data, axis, along, result)
+    else:
+        result = result.at[places].add(data)
+    result = mx.split(result, [count], axis=axis)[0]
+    if reduce != "mean":
+        return result
+    begins = mx.concatenate([mx.zeros_like(ends[..., :1]), ends[..., :-1]], axis=-1)
+    sizes = (ends - begins).reshape(*ends.shape, *[1] * len(inner))
+    return mx.where(sizes == 0, mx.nan if initial is None else result, result / sizes)
 
 
 # ---------------------------------------------------------------------------------------- masks

@@ -402,7 +402,9 @@ def lstsq(A, B, rcond=None, *, driver=None) -> tuple[mx.array, mx.array, mx.arra
     if rcond is None:
         rcond = max(A.shape[-2:]) * mx.finfo(A.dtype).eps
     columns = B[..., None] if B.ndim == A.ndim - 1 else B
-    solution = pseudo_inverse(A, rcond) @ columns
+    inverted = pseudo_inverse(A, rcond)
+    solution = inverted @ columns
+    solution = solution + inverted @ (columns - A @ solution)  # takes back what rounding lost
     values = singular_values(A)
     rank = mx.sum(values > rcond * mx.max(values, axis=-1, keepdims=True), axis=-1)
     residuals = mx.zeros(0)

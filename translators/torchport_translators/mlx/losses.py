@@ -150,6 +150,31 @@ def cross_entropy(
     )
 
 
+@ports("torch.nn.functional.linear_cross_entropy")
+def linear_cross_entropy(
+    input,
+    linear_weight,
+    target,
+    *,
+    linear_bias=None,
+    weight=None,
+    reduction="mean",
+    ignore_index=None,
+    label_smoothing=0.0,
+    options=None,
+):
+    """Cross-entropy of a linear layer's output; `options`, how torch saves memory, has no effect."""
+    logits = mx.tensordot(input, linear_weight, axes=([-1], [-1]))
+    return cross_entropy(
+        logits if linear_bias is None else logits + linear_bias,
+        target,
+        weight,
+        ignore_index=-100 if ignore_index is None else ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+    )
+
+
 @ports("torch.nn.functional.nll_loss")
 def nll_loss(input, target, weight=None, *, ignore_index=-100, reduction="mean"):
     """Classes lie along axis 1, or 0 unbatched; a mean is over the weights of the targets."""
@@ -207,17 +232,20 @@ def multilabel_soft_margin_loss(input, target, weight=None, *, reduction="mean")
 @ports("torch.nn.functional.multi_margin_loss")
 def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, *, reduction="mean"):
     """How far each other class comes within the margin of the target's; the batch is optional."""
-    index = target.reshape(*input.shape[:-1], 1)
-    excess = nn.relu(margin - mx.take_along_axis(input, index, axis=-1) + input) ** p
+    index, rows = mx.expand_dims(target, -1), input.reshape(*target.shape, -1)
+    excess = nn.relu(margin - mx.take_along_axis(rows, index, axis=-1) + rows)
+    if p != 1:
+        excess = excess**p
     if weight is not None:
         excess = weight[index] * excess
-    others = mx.arange(input.shape[-1]) != index
+    others = mx.arange(rows.shape[-1]) != index
     return _reduce(mx.mean(mx.where(others, excess, 0), axis=-1), reduction)
 
 
 @ports("torch.nn.functional.multilabel_margin_loss")
 def multilabel_margin_loss(input, target, *, reduction="mean"):
     """The targets of a row are the class indices before its first -1."""
+    input, target = mx.atleast_1d(input), mx.atleast_1d(target)
     classes = mx.arange(input.shape[-1])
     listed = mx.cumprod(target >= 0, axis=-1) == 1
     is_target = mx.any((target[..., None] == classes) & listed[..., None], axis=-2)
@@ -264,20 +292,20 @@ def pdist(input, p=2.0):
     return _norm(input[first] - input[second], p)
 
 
-@ports("torch.nn.functional.margin_ranking_loss", "torch.margin_ranking_loss")
+@ports("torch.nn.functional.margin_ranking_loss")
 def margin_ranking_loss(input1, input2, target, margin=0, *, reduction="mean"):
     excess = margin - target * (input1 - input2)
     return _reduce(mx.maximum(0, excess), reduction)
 
 
-@ports("torch.nn.functional.hinge_embedding_loss", "torch.hinge_embedding_loss")
+@ports("torch.nn.functional.hinge_embedding_loss")
 def hinge_embedding_loss(input, target, margin=1.0, *, reduction="mean"):
     excess = margin - input
     far = mx.where(target != 1, mx.maximum(0, excess), 0)
     return _reduce(far + mx.where(target != -1, input, 0), reduction)
 
 
-@ports("torch.nn.functional.cosine_embedding_loss", "torch.cosine_embedding_loss")
+@ports("torch.nn.functional.cosine_embedding_loss")
 def cosine_embedding_loss(input1, input2, target, margin=0, *, reduction="mean"):
     """1 - cos where the target is 1, what of cos exceeds the margin where it is -1."""
     square1 = mx.sum(mx.square(input1), axis=-1) + 1e-12
@@ -288,7 +316,7 @@ def cosine_embedding_loss(input1, input2, target, margin=0, *, reduction="mean")
     return _reduce(near + mx.where(target == -1, mx.maximum(0, excess), 0), reduction)
 
 
-@ports("torch.nn.functional.triplet_margin_loss", "torch.triplet_margin_loss")
+@ports("torch.nn.functional.triplet_margin_loss")
 def triplet_margin_loss(
     anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, *, reduction="mean"
 ):
@@ -362,3 +390,76 @@ def ctc_loss(
     if reduction == "mean":
         return mx.mean(loss / mx.maximum(target_lengths[:, 0], 1))
     return _reduce(loss if batched else loss[0], reduction)
+
+
+# ------------------------------------------- torch's own functions, which take numbered reductions
+
+
+def _reduction(number):
+    return "mean" if number == 1 else "sum" if number == 2 else "none"
+
+
+@ports("torch.binary_cross_entropy_with_logits")
+def torch_binary_cross_entropy_with_logits(
+    input, target, weight=None, pos_weight=None, reduction=1
+):
+    return binary_cross_entropy_with_logits(
+        input, target, weight, pos_weight=pos_weight, reduction=_reduction(reduction)
+    )
+
+
+@ports("torch.poisson_nll_loss")
+def torch_poisson_nll_loss(input, target, log_input, full, eps, reduction):
+    return poisson_nll_loss(
+        input, target, log_input, full, eps=eps, reduction=_reduction(reduction)
+    )
+
+
+@ports("torch.kl_div")
+def torch_kl_div(input, target, reduction=1, *, log_target=False):
+    return kl_div(input, target, log_target=log_target, reduction=_reduction(reduction))
+
+
+@ports("torch.margin_ranking_loss")
+def torch_margin_ranking_loss(input1, input2, target, margin=0.0, reduction=1):
+    return margin_ranking_loss(input1, input2, target, margin, reduction=_reduction(reduction))
+
+
+@ports("torch.hinge_embedding_loss")
+def torch_hinge_embedding_loss(input, target, margin=1.0, reduction=1):
+    return hinge_embedding_loss(input, target, margin, reduction=_reduction(reduction))
+
+
+@ports("torch.cosine_embedding_loss")
+def torch_cosine_embedding_loss(input1, input2, target, margin=0.0, reduction=1):
+    return cosine_embedding_loss(input1, input2, target, margin, reduction=_reduction(reduction))
+
+
+@ports("torch.triplet_margin_loss")
+def torch_triplet_margin_loss(
+    anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, reduction=1
+):
+    return triplet_margin_loss(
+        anchor, positive, negative, margin, p, eps, swap, reduction=_reduction(reduction)
+    )
+
+
+@ports("torch.ctc_loss")
+def torch_ctc_loss(
+    log_probs,
+    targets,
+    input_lengths,
+    target_lengths,
+    blank=0,
+    reduction=1,
+    zero_infinity=False,
+):
+    return ctc_loss(
+        log_probs,
+        targets,
+        input_lengths,
+        target_lengths,
+        blank,
+        _reduction(reduction),
+        zero_infinity,
+    )

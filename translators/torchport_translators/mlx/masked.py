@@ -9,8 +9,13 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from torchport_translators.catalogue import ports
-from torchport_translators.mlx.linalg import vector_norm
-from torchport_translators.mlx.reductions import nanmedian_dim
+
+
+def _counted(input, mask, dtype, rest):
+    """The input in another dtype, with `rest` where it does not count."""
+    if dtype is not None:
+        input = input.astype(dtype)
+    return input if mask is None else mx.where(mask, input, mx.array(rest, input.dtype))
 
 
 def _axes(dim):
@@ -18,32 +23,12 @@ def _axes(dim):
     return None if dim == () else dim
 
 
-def _counted(input, dtype, mask, fill):
-    """The input in a dtype, with `fill` where it is masked out."""
-    if dtype is not None:
-        input = input.astype(dtype)
-    return input if mask is None else mx.where(mask, input, fill)
-
-
-def _visible(input, dtype, mask, axis):
-    """The input with -inf where it is masked out, and whether anything is left along axes.
-
-    Where nothing is it is zeros: the gradient of what has only -inf is nan, and torch's is zero.
-    """
-    input = _counted(input, dtype, None, 0)
-    if mask is None:
-        return input, True
-    mask = mx.broadcast_to(mask, input.shape)
-    left = mx.any(mask, axis=axis, keepdims=True)
-    return mx.where(mask, input, mx.where(left, -mx.inf, 0)), left
-
-
 def _lowest(dtype):
-    return -mx.inf if mx.issubdtype(dtype, mx.floating) else mx.iinfo(dtype).min
+    return -mx.inf if mx.issubdtype(dtype, mx.inexact) else mx.iinfo(dtype).min
 
 
 def _highest(dtype):
-    return mx.inf if mx.issubdtype(dtype, mx.floating) else mx.iinfo(dtype).max
+    return mx.inf if mx.issubdtype(dtype, mx.inexact) else mx.iinfo(dtype).max
 
 
 # ----------------------------------------------------------------------------------- reductions
@@ -51,63 +36,65 @@ def _highest(dtype):
 
 @ports("torch.masked.sum")
 def sum(input, dim=None, *, keepdim=False, dtype=None, mask=None):
-    return mx.sum(_counted(input, dtype, mask, 0), axis=_axes(dim), keepdims=keepdim)
+    return mx.sum(_counted(input, mask, dtype, 0), axis=_axes(dim), keepdims=keepdim)
 
 
 @ports("torch.masked.prod")
 def prod(input, dim=None, *, keepdim=False, dtype=None, mask=None):
-    return mx.prod(_counted(input, dtype, mask, 1), axis=_axes(dim), keepdims=keepdim)
+    return mx.prod(_counted(input, mask, dtype, 1), axis=_axes(dim), keepdims=keepdim)
 
 
-def _count(input, axis, keepdim, mask):
-    """How many elements a mask leaves along axes."""
-    mask = mx.ones(input.shape, mx.bool_) if mask is None else mx.broadcast_to(mask, input.shape)
-    return mx.sum(mask, axis=axis, keepdims=keepdim)
+def _count(input, dim, mask):
+    """How many elements count, along axes that are kept."""
+    mask = mx.ones(input.shape) if mask is None else mx.broadcast_to(mask, input.shape)
+    return mx.sum(mask, axis=_axes(dim), keepdims=True)
+
+
+def _reduced(output, dim, keepdim):
+    return output if keepdim else output.squeeze(_axes(dim))
 
 
 @ports("torch.masked.mean")
 def mean(input, dim=None, *, keepdim=False, dtype=None, mask=None):
-    axis = _axes(dim)
-    total = mx.sum(_counted(input, dtype, mask, 0), axis=axis, keepdims=keepdim)
-    count = _count(input, axis, keepdim, mask)
-    return mx.where(count == 0, mx.nan, total / mx.maximum(count, 1))
+    total, count = sum(input, dim, keepdim=True, dtype=dtype, mask=mask), _count(input, dim, mask)
+    output = mx.where(count == 0, mx.nan, total / mx.maximum(count, 1))
+    return _reduced(output, dim, keepdim)
 
 
 @ports("torch.masked.var")
 def var(input, dim=None, unbiased=None, *, correction=None, keepdim=False, dtype=None, mask=None):
-    """Variance over N - correction."""
+    """Variance; the sum of squares is divided by N - correction."""
     if correction is None:
         correction = 0 if unbiased is False else 1
-    center = mean(input, dim, keepdim=True, dtype=dtype, mask=mask)
-    distances = _counted(input - center, dtype, mask, 0)
-    squares = distances * mx.conjugate(distances)
-    count = _count(input, _axes(dim), keepdim, mask) - correction
-    return mx.sum(squares, axis=_axes(dim), keepdims=keepdim) / mx.maximum(count, 0)
+    centred = input - mean(input, dim, keepdim=True, dtype=dtype, mask=mask)
+    squares = sum(centred * mx.conj(centred), dim, keepdim=True, dtype=dtype, mask=mask)
+    count = mx.maximum(_count(input, dim, mask) - correction, 0)
+    return _reduced(squares / count, dim, keepdim)
 
 
 @ports("torch.masked.std")
 def std(input, dim=None, unbiased=None, *, correction=None, keepdim=False, dtype=None, mask=None):
-    """Standard deviation over N - correction."""
-    options = {"correction": correction, "keepdim": keepdim, "dtype": dtype, "mask": mask}
-    return mx.sqrt(var(input, dim, unbiased, **options))
+    return mx.sqrt(
+        var(input, dim, unbiased, correction=correction, keepdim=keepdim, dtype=dtype, mask=mask)
+    )
 
 
 @ports("torch.masked.amax")
 def amax(input, dim=None, *, keepdim=False, dtype=None, mask=None):
-    counted = _counted(input, dtype, mask, _lowest(input.dtype))
+    counted = _counted(input, mask, dtype, _lowest(input.dtype))
     return mx.max(counted, axis=_axes(dim), keepdims=keepdim)
 
 
 @ports("torch.masked.amin")
 def amin(input, dim=None, *, keepdim=False, dtype=None, mask=None):
-    counted = _counted(input, dtype, mask, _highest(input.dtype))
+    counted = _counted(input, mask, dtype, _highest(input.dtype))
     return mx.min(counted, axis=_axes(dim), keepdims=keepdim)
 
 
 @ports("torch.masked.argmax")
 def argmax(input, dim=None, *, keepdim=False, dtype=None, mask=None):
     """Torch gives these positions in the input's dtype."""
-    counted = _counted(input, None, mask, _lowest(input.dtype))
+    counted = _counted(input, mask, None, _lowest(input.dtype))
     output = mx.argmax(counted, axis=dim, keepdims=keepdim)
     return output.astype(input.dtype if dtype is None else dtype)
 
@@ -115,7 +102,7 @@ def argmax(input, dim=None, *, keepdim=False, dtype=None, mask=None):
 @ports("torch.masked.argmin")
 def argmin(input, dim=None, *, keepdim=False, dtype=None, mask=None):
     """Torch gives these positions in the input's dtype."""
-    counted = _counted(input, None, mask, _highest(input.dtype))
+    counted = _counted(input, mask, None, _highest(input.dtype))
     output = mx.argmin(counted, axis=dim, keepdims=keepdim)
     return output.astype(input.dtype if dtype is None else dtype)
 
@@ -123,38 +110,47 @@ def argmin(input, dim=None, *, keepdim=False, dtype=None, mask=None):
 @ports("torch.masked.median")
 def median(input, dim=-1, *, keepdim=False, dtype=None, mask=None):
     """The lower of the two middle values; of a row that is masked out, nan."""
-    precise = mx.float64 if input.dtype == mx.float64 else mx.float32
-    values, _ = nanmedian_dim(_counted(input, precise, mask, mx.nan), dim, keepdim)
-    return values.astype(input.dtype if dtype is None else dtype)
+    ordered = mx.sort(_counted(input, mask, dtype, mx.inf), axis=dim)
+    count = _count(input, dim, mask).astype(mx.int32)
+    middle = mx.take_along_axis(ordered, mx.maximum(count - 1, 0) // 2, axis=dim)
+    return _reduced(mx.where(count == 0, mx.nan, middle), dim, keepdim)
 
 
 @ports("torch.masked.norm")
 def norm(input, ord=2.0, dim=None, *, keepdim=False, dtype=None, mask=None):
     """The p-norm of all elements or along axes."""
-    counted = _counted(input, dtype, mask, mx.inf if ord == -mx.inf else 0)
-    return vector_norm(counted, ord, _axes(dim), keepdim)
+    size = mx.abs(_counted(input, mask, dtype, mx.inf if ord == -mx.inf else 0))
+    if ord == mx.inf:
+        return mx.max(size, axis=_axes(dim), keepdims=keepdim)
+    if ord == -mx.inf:
+        return mx.min(size, axis=_axes(dim), keepdims=keepdim)
+    if ord == 0:
+        return mx.sum(size != 0, axis=_axes(dim), keepdims=keepdim).astype(size.dtype)
+    if ord == 1:
+        return mx.sum(size, axis=_axes(dim), keepdims=keepdim)
+    total = mx.sum(size**ord, axis=_axes(dim), keepdims=keepdim)
+    # The root has no gradient at 0, where torch's is 0.
+    empty = (total == 0) & (ord > 0)
+    return mx.where(empty, 0, mx.where(empty, 1, total) ** (1 / ord))
+
+
+def _damped(input, mask, dtype):
+    """The input with next to nothing, in logarithms, where it does not count: -inf has no gradient."""
+    input = 1.0 * input if dtype is None else input.astype(dtype)
+    return input if mask is None else mx.where(mask, input, mx.finfo(input.dtype).min)
 
 
 @ports("torch.masked.logsumexp")
 def logsumexp(input, dim=None, *, keepdim=False, dtype=None, mask=None):
-    axis = _axes(dim)
-    visible, left = _visible(input, dtype, mask, axis)
-    output = mx.where(left, mx.logsumexp(visible, axis=axis, keepdims=True), -mx.inf)
-    return output if keepdim else mx.squeeze(output, axis=axis)
+    output = mx.logsumexp(_damped(input, mask, dtype), axis=_axes(dim), keepdims=True)
+    output = mx.where(_count(input, dim, mask) == 0, -mx.inf, output)
+    return _reduced(output, dim, keepdim)
 
 
 @ports("torch.masked.logaddexp")
 def logaddexp(input, other, *, dtype=None, input_mask=None, other_mask=None):
-    if input_mask is None or other_mask is None:
-        left = True
-    else:
-        left = mx.logical_or(input_mask, other_mask)
-    # Where neither counts both are zeros: the gradient of two -inf is nan.
-    fill = mx.where(left, -mx.inf, 0)
-    sums = mx.logaddexp(
-        _counted(input, dtype, input_mask, fill), _counted(other, dtype, other_mask, fill)
-    )
-    return mx.where(left, sums, -mx.inf)
+    output = mx.logaddexp(_damped(input, input_mask, dtype), _damped(other, other_mask, dtype))
+    return mx.where(output == mx.finfo(output.dtype).min, -mx.inf, output)
 
 
 # -------------------------------------------------------------------------------------- running
@@ -162,12 +158,12 @@ def logaddexp(input, other, *, dtype=None, input_mask=None, other_mask=None):
 
 @ports("torch.masked.cumsum")
 def cumsum(input, dim, *, dtype=None, mask=None):
-    return mx.cumsum(_counted(input, dtype, mask, 0), axis=dim)
+    return mx.cumsum(_counted(input, mask, dtype, 0), axis=dim)
 
 
 @ports("torch.masked.cumprod")
 def cumprod(input, dim, *, dtype=None, mask=None):
-    return mx.cumprod(_counted(input, dtype, mask, 1), axis=dim)
+    return mx.cumprod(_counted(input, mask, dtype, 1), axis=dim)
 
 
 # -------------------------------------------------------------------------------- normalization
@@ -176,15 +172,19 @@ def cumprod(input, dim, *, dtype=None, mask=None):
 @ports("torch.masked.softmax")
 def softmax(input, dim, *, dtype=None, mask=None):
     """What is masked out becomes 0; a row that is so as a whole, nan."""
-    visible, left = _visible(input, dtype, mask, dim)
-    return mx.where(left, mx.softmax(visible, axis=dim), mx.nan)
+    if mask is None:
+        return mx.softmax(input if dtype is None else input.astype(dtype), axis=dim)
+    output = mx.softmax(_damped(input, mask, dtype), axis=dim)
+    return mx.where(_count(input, dim, mask) == 0, mx.nan, output)
 
 
 @ports("torch.masked.log_softmax")
 def log_softmax(input, dim, *, dtype=None, mask=None):
     """What is masked out becomes -inf; a row that is so as a whole, nan."""
-    visible, left = _visible(input, dtype, mask, dim)
-    return mx.where(left, nn.log_softmax(visible, axis=dim), mx.nan)
+    if mask is None:
+        return nn.log_softmax(input if dtype is None else input.astype(dtype), axis=dim)
+    output = nn.log_softmax(_damped(input, mask, dtype), axis=dim) + mx.where(mask, 0.0, -mx.inf)
+    return mx.where(_count(input, dim, mask) == 0, mx.nan, output)
 
 
 @ports("torch.masked.softmin")
@@ -197,4 +197,4 @@ def softmin(input, dim, *, dtype=None, mask=None):
 def normalize(input, ord, dim, *, eps=1e-12, dtype=None, mask=None):
     """The input over its p-norm, which is at least `eps`; what is masked out becomes 0."""
     length = norm(input, ord, dim, keepdim=True, dtype=dtype, mask=mask)
-    return _counted(input, dtype, mask, 0) / mx.maximum(length, eps)
+    return _counted(input, mask, dtype, 0) / mx.maximum(length, eps)

@@ -9,9 +9,12 @@ from torchport_translators.catalogue import ports
 
 @ports("torch.nn.Parameter")
 def Parameter(data, requires_grad=True):
-    """An array that is an attribute of a module is trained."""
-    if not requires_grad:
-        raise NotImplementedError("what is not trained is frozen by its module: freeze(keys=[...])")
+    """An array that is an attribute of a module is trained unless the module freezes it."""
+    return data
+
+
+@ports("torch.nn.Buffer")
+def Buffer(data, persistent=True):
     return data
 
 
@@ -50,3 +53,9 @@ def ModuleDict(modules=None):
     if modules is None:
         return {}
     return dict(modules)
+
+
+@ports("torch.nn.DataParallel", "torch.nn.parallel.DataParallel")
+def DataParallel(module, device_ids=None, output_device=None, dim=0):
+    """MLX runs on the one device of its machine; mx.distributed spreads over machines."""
+    return module

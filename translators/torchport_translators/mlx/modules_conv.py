@@ -10,8 +10,8 @@ import mlx.nn as nn
 
 from torchport_translators.catalogue import ports
 from torchport_translators.mlx.convolution import (
+    _conv_transpose,
     _convolve,
-    _convolve_transpose,
     _margins,
     _per_axis,
     fold,
@@ -218,8 +218,8 @@ class PaddedConv3d(Conv3d):
 
 
 @ports("torch.nn.ConvTranspose1d")
-class ConvTranspose1d(nn.ConvTranspose1d):
-    """nn.ConvTranspose1d over (batch, channels, length), with groups and torch's initial weights."""
+class ConvTranspose1d(nn.Module):
+    """Transposed convolution over (batch, channels, length); weight is (in, out / groups, *kernel)."""
 
     def __init__(
         self,
@@ -233,48 +233,36 @@ class ConvTranspose1d(nn.ConvTranspose1d):
         bias=True,
         dilation=1,
         *,
-        dtype=None,
+        dtype=mx.float32,
     ):
-        (kernel_size,), (stride,) = _per_axis(kernel_size, 1), _per_axis(stride, 1)
-        (padding,), (dilation,) = _per_axis(padding, 1), _per_axis(dilation, 1)
-        (output_padding,) = _per_axis(output_padding, 1)
-        super().__init__(
-            in_channels // groups,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            output_padding,
-            bias,
-        )
+        super().__init__()
+        shape = (in_channels, out_channels // groups, *_per_axis(kernel_size, 1))
+        bound = math.prod(shape[1:]) ** -0.5
+        self.weight = mx.random.uniform(-bound, bound, shape, dtype)
+        self.bias = mx.random.uniform(-bound, bound, (out_channels,), dtype) if bias else None
+        self.stride = stride
+        self.padding = padding
+        self.output_padding = output_padding
         self.groups = groups
-        bound = (out_channels // groups * kernel_size) ** -0.5
-        self.weight = mx.random.uniform(-bound, bound, self.weight.shape)
-        if bias:
-            self.bias = mx.random.uniform(-bound, bound, (out_channels,))
-        if dtype is not None:
-            self.set_dtype(dtype)
+        self.dilation = dilation
 
     def __call__(self, input, output_size=None):
-        if input.ndim == 2:
-            return self(input[None], output_size)[0]
-        x = _convolve_transpose(
-            mx.moveaxis(input, 1, -1),
+        return _conv_transpose(
+            input,
             self.weight,
-            self.stride,
-            self.padding,
-            self.output_padding,
-            self.dilation,
-            self.groups,
-            output_size,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            output_padding=self.output_padding,
+            groups=self.groups,
+            dilation=self.dilation,
+            output_size=output_size,
         )
-        return mx.moveaxis(x + self.bias if "bias" in self else x, -1, 1)
 
 
 @ports("torch.nn.ConvTranspose2d")
-class ConvTranspose2d(nn.ConvTranspose2d):
-    """nn.ConvTranspose2d over (batch, channels, height, width), with groups and torch's initial weights."""
+class ConvTranspose2d(nn.Module):
+    """Transposed convolution over (batch, channels, height, width); weight is (in, out / groups, *kernel)."""
 
     def __init__(
         self,
@@ -288,46 +276,36 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         bias=True,
         dilation=1,
         *,
-        dtype=None,
+        dtype=mx.float32,
     ):
-        kernel_size = _per_axis(kernel_size, 2)
-        super().__init__(
-            in_channels // groups,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            output_padding,
-            bias,
-        )
+        super().__init__()
+        shape = (in_channels, out_channels // groups, *_per_axis(kernel_size, 2))
+        bound = math.prod(shape[1:]) ** -0.5
+        self.weight = mx.random.uniform(-bound, bound, shape, dtype)
+        self.bias = mx.random.uniform(-bound, bound, (out_channels,), dtype) if bias else None
+        self.stride = stride
+        self.padding = padding
+        self.output_padding = output_padding
         self.groups = groups
-        bound = (out_channels // groups * math.prod(kernel_size)) ** -0.5
-        self.weight = mx.random.uniform(-bound, bound, self.weight.shape)
-        if bias:
-            self.bias = mx.random.uniform(-bound, bound, (out_channels,))
-        if dtype is not None:
-            self.set_dtype(dtype)
+        self.dilation = dilation
 
     def __call__(self, input, output_size=None):
-        if input.ndim == 3:
-            return self(input[None], output_size)[0]
-        x = _convolve_transpose(
-            mx.moveaxis(input, 1, -1),
+        return _conv_transpose(
+            input,
             self.weight,
-            self.stride,
-            self.padding,
-            self.output_padding,
-            self.dilation,
-            self.groups,
-            output_size,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            output_padding=self.output_padding,
+            groups=self.groups,
+            dilation=self.dilation,
+            output_size=output_size,
         )
-        return mx.moveaxis(x + self.bias if "bias" in self else x, -1, 1)
 
 
 @ports("torch.nn.ConvTranspose3d")
-class ConvTranspose3d(nn.ConvTranspose3d):
-    """nn.ConvTranspose3d over (batch, channels, depth, height, width), with groups and torch's initial weights."""
+class ConvTranspose3d(nn.Module):
+    """Transposed convolution over (batch, channels, depth, height, width); weight is (in, out / groups, *kernel)."""
 
     def __init__(
         self,
@@ -341,41 +319,31 @@ class ConvTranspose3d(nn.ConvTranspose3d):
         bias=True,
         dilation=1,
         *,
-        dtype=None,
+        dtype=mx.float32,
     ):
-        kernel_size = _per_axis(kernel_size, 3)
-        super().__init__(
-            in_channels // groups,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            output_padding,
-            bias,
-        )
+        super().__init__()
+        shape = (in_channels, out_channels // groups, *_per_axis(kernel_size, 3))
+        bound = math.prod(shape[1:]) ** -0.5
+        self.weight = mx.random.uniform(-bound, bound, shape, dtype)
+        self.bias = mx.random.uniform(-bound, bound, (out_channels,), dtype) if bias else None
+        self.stride = stride
+        self.padding = padding
+        self.output_padding = output_padding
         self.groups = groups
-        bound = (out_channels // groups * math.prod(kernel_size)) ** -0.5
-        self.weight = mx.random.uniform(-bound, bound, self.weight.shape)
-        if bias:
-            self.bias = mx.random.uniform(-bound, bound, (out_channels,))
-        if dtype is not None:
-            self.set_dtype(dtype)
+        self.dilation = dilation
 
     def __call__(self, input, output_size=None):
-        if input.ndim == 4:
-            return self(input[None], output_size)[0]
-        x = _convolve_transpose(
-            mx.moveaxis(input, 1, -1),
+        return _conv_transpose(
+            input,
             self.weight,
-            self.stride,
-            self.padding,
-            self.output_padding,
-            self.dilation,
-            self.groups,
-            output_size,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            output_padding=self.output_padding,
+            groups=self.groups,
+            dilation=self.dilation,
+            output_size=output_size,
         )
-        return mx.moveaxis(x + self.bias if "bias" in self else x, -1, 1)
 
 
 @ports("torch.nn.Unfold")

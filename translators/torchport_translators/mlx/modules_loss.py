@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import mlx.core as mx
 import mlx.nn as nn
 
 from torchport_translators.catalogue import ports
@@ -184,3 +185,44 @@ def TripletMarginWithDistanceLoss(
 @ports("torch.nn.CTCLoss")
 def CTCLoss(blank=0, reduction="mean", zero_infinity=False):
     return partial(ctc_loss, blank=blank, reduction=reduction, zero_infinity=zero_infinity)
+
+
+# -------------------------------------------------------------------------------- many classes
+
+
+@ports("torch.nn.AdaptiveLogSoftmaxWithLoss", fields=("output", "loss"))
+class AdaptiveLogSoftmaxWithLoss(nn.Module):
+    """A softmax over many classes: the head has the frequent ones and one entry for each cluster.
+
+    Classes from `cutoffs[i]` on, up to the next cutoff, are cluster i, with a projection of its own, of
+    width in_features / div_value ** (i + 1). Source: Grave et al., https://arxiv.org/abs/1609.04309.
+    """
+
+    def __init__(self, in_features, n_classes, cutoffs, div_value=4.0, head_bias=False):
+        super().__init__()
+        ends = [*cutoffs, n_classes]
+        self.head = nn.Linear(in_features, cutoffs[0] + len(cutoffs), bias=head_bias)
+        self.tail = []
+        for i, low in enumerate(cutoffs):
+            width, count = int(in_features // div_value ** (i + 1)), ends[i + 1] - low
+            layers = nn.Linear(in_features, width, bias=False), nn.Linear(width, count, bias=False)
+            self.tail.append(list(layers))
+
+    def __call__(self, input, target) -> tuple[mx.array, mx.array]:
+        """The log-probability of each target, and the mean loss."""
+        table = self.log_prob(mx.atleast_2d(input))
+        output = mx.take_along_axis(table, target.reshape(-1, 1), axis=1)
+        return output.reshape(target.shape), -mx.mean(output)
+
+    def log_prob(self, input):
+        """(batch, classes): the log-probability of each class."""
+        head = nn.log_softmax(self.head(input))
+        short = head.shape[1] - len(self.tail)
+        parts = [head[:, :short]]
+        for i, (inner, outer) in enumerate(self.tail):
+            parts.append(head[:, short + i, None] + nn.log_softmax(outer(inner(input))))
+        return mx.concatenate(parts, axis=1)
+
+    def predict(self, input):
+        """The most probable class of each row."""
+        return mx.argmax(self.log_prob(input), axis=1)

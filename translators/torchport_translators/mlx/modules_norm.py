@@ -17,7 +17,12 @@ from torchport_translators.mlx.normalization import (
 )
 
 
-@ports("torch.nn.BatchNorm1d", "torch.nn.BatchNorm2d", "torch.nn.BatchNorm3d")
+@ports(
+    "torch.nn.BatchNorm1d",
+    "torch.nn.BatchNorm2d",
+    "torch.nn.BatchNorm3d",
+    "torch.nn.SyncBatchNorm",
+)
 class BatchNorm(nn.BatchNorm):
     """nn.BatchNorm over axis 1 of as many axes as there are."""
 
@@ -39,6 +44,8 @@ class BatchNorm(nn.BatchNorm):
             self.set_dtype(dtype)
 
     def __call__(self, input):
+        if input.size == 0:  # which has no statistics
+            return input
         x = mx.moveaxis(input, 1, -1)
         output = super().__call__(x.reshape(-1, self.num_features))
         return mx.moveaxis(output.reshape(x.shape), -1, 1)
@@ -238,3 +245,28 @@ def InstanceNorm3d(
 @ports("torch.nn.LocalResponseNorm")
 def LocalResponseNorm(size, alpha=1e-4, beta=0.75, k=1.0):
     return partial(local_response_norm, size=size, alpha=alpha, beta=beta, k=k)
+
+
+def cross_map_lrn(input, size, alpha=1e-4, beta=0.75, k=1):
+    """Over the channels on both sides of each, of (batch, channels, height, width).
+
+    As in torch, channel 0 counts in all windows behind its own as well.
+    """
+    reach = (size - 1) // 2
+    squares = mx.square(input)
+    padded = mx.pad(squares, [(0, 0), (reach, reach), (0, 0), (0, 0)])
+    total = sum(padded[:, i : i + input.shape[1]] for i in range(2 * reach + 1))
+    behind = mx.arange(input.shape[1])[:, None, None] > reach
+    total = total + mx.where(behind, squares[:, :1], 0)
+    return input / (total * (alpha / size) + k) ** beta
+
+
+@ports("torch.nn.CrossMapLRN2d")
+def CrossMapLRN2d(size, alpha=1e-4, beta=0.75, k=1):
+    return partial(cross_map_lrn, size=size, alpha=alpha, beta=beta, k=k)
+
+
+@ports("torch.nn.SyncBatchNorm.convert_sync_batchnorm")
+def convert_sync_batchnorm(module, process_group=None) -> nn.Module:
+    """MLX runs on one device, whose batch is the whole batch."""
+    return module

@@ -67,6 +67,56 @@ def batch_norm(
     return _scale_channels((input - mean) * mx.rsqrt(var + eps), weight, bias)
 
 
+@ports("torch.batch_norm")
+def torch_batch_norm(
+    input,
+    weight,
+    bias,
+    running_mean,
+    running_var,
+    training,
+    momentum,
+    eps,
+    cudnn_enabled=True,
+):
+    return batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+@ports("torch.native_batch_norm")
+def native_batch_norm(
+    input, weight, bias, running_mean, running_var, training, momentum, eps
+) -> tuple[mx.array, mx.array, mx.array]:
+    """Batch normalization with the mean and 1 / deviation of the batch, which are empty if not used."""
+    output = batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    if not training:
+        return output, mx.zeros(0, input.dtype), mx.zeros(0, input.dtype)
+    axes = (0, *range(2, input.ndim))
+    return output, mx.mean(input, axes), mx.rsqrt(mx.var(input, axes) + eps)
+
+
+@ports("torch.native_layer_norm")
+def native_layer_norm(
+    input, normalized_shape, weight, bias, eps
+) -> tuple[mx.array, mx.array, mx.array]:
+    """Layer normalization with the mean and 1 / deviation that it takes."""
+    axis = -1 if len(normalized_shape) == 1 else tuple(range(-len(normalized_shape), 0))
+    return (
+        layer_norm(input, normalized_shape, weight, bias, eps),
+        mx.mean(input, axis=axis, keepdims=True),
+        mx.rsqrt(mx.var(input, axis=axis, keepdims=True) + eps),
+    )
+
+
+@ports("torch.native_group_norm")
+def native_group_norm(
+    input, weight, bias, N, C, HxW, group, eps
+) -> tuple[mx.array, mx.array, mx.array]:
+    """Group normalization with the mean and 1 / deviation of each image's groups."""
+    groups = input.reshape(N, group, C // group * HxW)
+    mean, scale = mx.mean(groups, 2), mx.rsqrt(mx.var(groups, 2) + eps)
+    return group_norm(input, group, weight, bias, eps), mean, scale
+
+
 @ports("torch.nn.functional.instance_norm")
 def instance_norm(
     input,
@@ -83,6 +133,23 @@ def instance_norm(
         return batch_norm(input, running_mean, running_var, weight, bias, eps=eps)
     output = mx.fast.layer_norm(input.flatten(2), None, None, eps).reshape(input.shape)
     return _scale_channels(output, weight, bias)
+
+
+@ports("torch.instance_norm")
+def torch_instance_norm(
+    input,
+    weight,
+    bias,
+    running_mean,
+    running_var,
+    use_input_stats,
+    momentum,
+    eps,
+    cudnn_enabled=True,
+):
+    return instance_norm(
+        input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps
+    )
 
 
 @ports("torch.nn.functional.local_response_norm")

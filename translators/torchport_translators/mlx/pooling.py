@@ -176,7 +176,11 @@ def max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode
     )
 
 
-@ports("torch.nn.functional.max_pool1d", "torch.nn.functional.max_pool1d_with_indices")
+@ports(
+    "torch.nn.functional.max_pool1d",
+    "torch.nn.functional.max_pool1d_with_indices",
+    "torch.max_pool1d_with_indices",
+)
 def max_pool1d_with_indices(
     input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=True
 ) -> tuple[mx.array, mx.array]:
@@ -448,3 +452,112 @@ def max_unpool3d(input, indices, kernel_size, stride=None, padding=0, output_siz
         output_size=output_size,
         rank=3,
     )
+
+
+def _fractional_max_pool(
+    input, kernel_size, output_size, output_ratio, samples, *, rank
+) -> tuple[mx.array, mx.array]:
+    """Maxima and their flat positions in windows whose starts are spread by `samples`.
+
+    B. Graham, Fractional max-pooling, 2014. The samples, in [0, 1), are (batch, channels, axes): of two
+    axes the last one's first, of three in their order.
+    """
+    lead, shape = input.shape[:-rank], input.shape[-rank:]
+    kernel = _per_axis(kernel_size, rank)
+    if output_size is None:
+        output_ratio = (output_ratio,) * rank if isinstance(output_ratio, float) else output_ratio
+        output_size = [int(n * ratio) for n, ratio in zip(shape, output_ratio, strict=True)]
+    position = 0
+    for axis, (length, size, outputs) in enumerate(
+        zip(shape, kernel, _per_axis(output_size, rank), strict=True)
+    ):
+        sample = samples[..., rank - 1 - axis if rank == 2 else axis].reshape(*lead, 1)
+        step = (length - size) / max(outputs - 1, 1)
+        index = mx.arange(outputs)
+        start = ((index + sample) * step).astype(mx.int32) - (sample * step).astype(mx.int32)
+        start = mx.where(index == outputs - 1, length - size, start)
+        window = start[..., None] + mx.arange(size)
+        others = [len(lead) + i for i in range(2 * rank) if i not in (axis, rank + axis)]
+        position = position * length + mx.expand_dims(window, others)
+    position = mx.stop_gradient(position.flatten(-rank))
+    values = mx.take_along_axis(input.flatten(-rank), position.flatten(len(lead)), axis=-1)
+    values = values.reshape(position.shape)
+    choice = mx.stop_gradient(mx.argmax(values, axis=-1, keepdims=True))
+    indices = mx.take_along_axis(position, choice, axis=-1).squeeze(-1)
+    return mx.take_along_axis(values, choice, axis=-1).squeeze(-1), indices
+
+
+@ports("torch.nn.functional.fractional_max_pool2d")
+def fractional_max_pool2d(
+    input,
+    kernel_size,
+    output_size=None,
+    output_ratio=None,
+    *,
+    _random_samples=None,
+):
+    """The maxima of windows that cover the input at random; torch draws others."""
+    if _random_samples is None:
+        _random_samples = mx.random.uniform(shape=(*input.shape[:-2], 2))
+    return _fractional_max_pool(
+        input, kernel_size, output_size, output_ratio, _random_samples, rank=2
+    )[0]
+
+
+@ports(
+    "torch.nn.functional.fractional_max_pool2d",
+    "torch.nn.functional.fractional_max_pool2d_with_indices",
+)
+def fractional_max_pool2d_with_indices(
+    input,
+    kernel_size,
+    output_size=None,
+    output_ratio=None,
+    return_indices=True,
+    _random_samples=None,
+) -> tuple[mx.array, mx.array]:
+    """The maxima of windows that cover the input at random, and where they lie; torch draws others."""
+    if _random_samples is None:
+        _random_samples = mx.random.uniform(shape=(*input.shape[:-2], 2))
+    pooled, indices = _fractional_max_pool(
+        input, kernel_size, output_size, output_ratio, _random_samples, rank=2
+    )
+    return (pooled, indices) if return_indices else pooled
+
+
+@ports("torch.nn.functional.fractional_max_pool3d")
+def fractional_max_pool3d(
+    input,
+    kernel_size,
+    output_size=None,
+    output_ratio=None,
+    *,
+    _random_samples=None,
+):
+    """The maxima of windows that cover the input at random; torch draws others."""
+    if _random_samples is None:
+        _random_samples = mx.random.uniform(shape=(*input.shape[:-3], 3))
+    return _fractional_max_pool(
+        input, kernel_size, output_size, output_ratio, _random_samples, rank=3
+    )[0]
+
+
+@ports(
+    "torch.nn.functional.fractional_max_pool3d",
+    "torch.nn.functional.fractional_max_pool3d_with_indices",
+)
+def fractional_max_pool3d_with_indices(
+    input,
+    kernel_size,
+    output_size=None,
+    output_ratio=None,
+    return_indices=True,
+    _random_samples=None,
+) -> tuple[mx.array, mx.array]:
+    """The maxima of windows that cover the input at random, and where they lie; torch draws others."""
+    if _random_samples is None:
+        _random_samples = mx.random.uniform(shape=(*input.shape[:-3], 3))
+    pooled, indices = _fractional_max_pool(
+        input, kernel_size, output_size, output_ratio, _random_samples, rank=3
+    )
+    return (pooled, indices) if return_indices else pooled

@@ -160,7 +160,8 @@ def log_normal_(input, mean=1.0, std=2.0):
 @ports("torch.Tensor.geometric_")
 def geometric_(input, p):
     """By the inverse of the distribution function."""
-    return mx.maximum(1, mx.ceil(mx.log(_above_zero(input)) / math.log1p(-p)))
+    trials = mx.ceil(mx.log(1 - mx.random.uniform(shape=input.shape)) / math.log1p(-p))
+    return mx.maximum(1, trials).astype(input.dtype)
 
 
 @ports("torch.Tensor.random_")
@@ -171,3 +172,23 @@ def random_(input, low: int, to: int):
 @ports("torch.Tensor.random_")
 def random_below(input, to: int):
     return random_(input, 0, to)
+
+
+@ports("torch.poisson", jit=False)
+def poisson(input):
+    """Counts with the rate that each element gives: how many arrivals at exponential gaps it sees."""
+    time, count = -mx.log(_above_zero(input)), mx.zeros_like(input)
+    while mx.any((time <= input) & (input < mx.inf)).item():
+        count = count + (time <= input)
+        time = time - mx.log(_above_zero(input))
+    return count
+
+
+@ports("torch.binomial", jit=False)
+def binomial(count, prob):
+    """How many of `count` draws succeed, each with the probability `prob`."""
+    successes = mx.zeros_like(count)
+    for draw in range(int(mx.max(count).item())):
+        drawn = mx.random.uniform(shape=count.shape, dtype=count.dtype)
+        successes = successes + ((draw < count) & (drawn < prob))
+    return successes

@@ -6,6 +6,7 @@ import mlx.core as mx
 import numpy as np
 
 from torchport_translators.catalogue import ports
+from torchport_translators.mlx.vision import pad as pad_axes
 
 # ------------------------------------------------------------------------------- one shape to another
 
@@ -296,6 +297,11 @@ def combinations(input, r=2, with_replacement=False):
     steps = np.diff(index, axis=0)
     chosen = np.all(steps >= 0 if with_replacement else steps > 0, axis=0)
     return mx.take(input, mx.array(index[:, chosen].T))
+
+
+@ports("torch.constant_pad_nd")
+def constant_pad_nd(input, pad, value=0):
+    return pad_axes(input, pad, value=value)
 
 
 # --------------------------------------------------------------------------------------- splitting

@@ -1,6 +1,6 @@
 """Functions that are not elementary, of which MLX has few: they are composed from published formulas.
 
-Arguments are float32, or become so. Gradients are those of the formulas, which are written so that no
+Integers become float32. Gradients are those of the formulas, which are written so that no
 branch that is not taken makes them nan. A&S is Abramowitz and Stegun, Handbook of Mathematical Functions.
 """
 

@@ -12,18 +12,28 @@ from torchport_translators.mlx.convolution import _per_axis
 from torchport_translators.mlx.pooling import _adaptive_avg_pool
 
 
+def _pad_constant(input, pad, value=None):
+    """mx.pad, by widths from the last axis to the first, (low, high) each; negative ones crop."""
+    widths = [(0, 0)] * (input.ndim - len(pad) // 2)
+    widths += zip(pad[-2::-2], pad[::-2], strict=True)
+    if any(width < 0 for width in pad):
+        axes = zip(input.shape, widths, strict=True)
+        input = input[tuple(slice(max(-low, 0), n + min(high, 0)) for n, (low, high) in axes)]
+        widths = [(max(low, 0), max(high, 0)) for low, high in widths]
+    return mx.pad(input, widths, constant_values=0 if value is None else value)
+
+
 @ports("torch.nn.functional.pad")
 def pad(input, pad, mode="constant", value=None):
     """`pad` goes from the last axis to the first, (low, high) for each; negative widths crop."""
+    if mode == "constant":
+        return _pad_constant(input, pad, value)
     widths = [(0, 0)] * (input.ndim - len(pad) // 2)
     widths += zip(pad[-2::-2], pad[::-2], strict=True)
     if mode == "circular":
         return _pad_circular(input, widths)
     grown = [(max(low, 0), max(high, 0)) for low, high in widths]
-    if mode == "constant":
-        output = mx.pad(input, grown, constant_values=0 if value is None else value)
-    else:
-        output = mx.pad(input, grown, mode="edge" if mode == "replicate" else mode)
+    output = mx.pad(input, grown, mode="edge" if mode == "replicate" else mode)
     if any(width < 0 for width in pad):
         axes = zip(output.shape, widths, strict=True)
         output = output[tuple(slice(max(-low, 0), n + min(high, 0)) for n, (low, high) in axes)]
@@ -101,10 +111,12 @@ def _resize_cubic(
 
 
 def _source_positions(length, new, step, align_corners):
-    """Where each output element lies on the axis of the input."""
+    """Where each output element lies on the axis of the input, to float32 as in torch."""
     if align_corners:
-        return np.arange(new) * ((length - 1) / max(new - 1, 1))
-    return (np.arange(new) + 0.5) * step - 0.5
+        source = np.arange(new) * float(np.float32((length - 1) / max(new - 1, 1)))
+    else:
+        source = (np.arange(new) + 0.5) * float(np.float32(step)) - 0.5
+    return source.astype(np.float32)
 
 
 def _cubic_weights(t, a=-0.75):
@@ -258,6 +270,22 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
     return mx.moveaxis(output, -1, 1)
 
 
+@ports("torch.grid_sampler", "torch.grid_sampler_2d", "torch.grid_sampler_3d")
+def grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners):
+    """grid_sample, with its modes by number."""
+    return grid_sample(
+        input,
+        grid,
+        "bilinear"
+        if interpolation_mode == 0
+        else "nearest"
+        if interpolation_mode == 1
+        else "bicubic",
+        "zeros" if padding_mode == 0 else "border" if padding_mode == 1 else "reflection",
+        align_corners,
+    )
+
+
 def _into_range(position, length, padding_mode, align_corners):
     """Positions as the padding mode moves them; what is clipped has no gradient."""
     if padding_mode == "zeros":
@@ -320,7 +348,12 @@ def pixel_unshuffle(input, downscale_factor):
     return blocks.reshape(*lead, channels * r**2, height // r, width // r)
 
 
-@ports("torch.nn.functional.channel_shuffle", "torch.channel_shuffle")
+@ports(
+    "torch.nn.functional.channel_shuffle",
+    "torch.nn.functional.native_channel_shuffle",
+    "torch.channel_shuffle",
+    "torch.native_channel_shuffle",
+)
 def channel_shuffle(input, groups):
     """Deals the channels of axis 1 out to the groups in turn."""
     batch, channels, *spatial = input.shape

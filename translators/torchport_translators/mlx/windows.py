@@ -63,7 +63,7 @@ def kaiser_window(window_length, periodic=True, beta=12.0, *, dtype=None):
 
 def _cosines(M, a, sym):
     """The sum of (-1)^i a_i cos(i x) over a whole period."""
-    period = M - 1 if sym else M
+    period = max(M - 1 if sym else M, 1)
     phase = 2 * mx.pi / period * mx.arange(M)
     return sum((-1) ** i * weight * mx.cos(i * phase) for i, weight in enumerate(a))
 

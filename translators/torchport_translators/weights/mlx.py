@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import mlx.core as mx
@@ -78,16 +77,14 @@ def _channels_first(weight: np.ndarray) -> np.ndarray:
     return np.moveaxis(weight, -1, 1)
 
 
-def _transposed_from_torch(weight: np.ndarray, groups: int) -> np.ndarray:
-    """(in, out / groups, *window) to (out, *window, in / groups)."""
-    split = np.moveaxis(weight.reshape(groups, -1, *weight.shape[1:]), 1, -1)
-    return split.reshape(-1, *split.shape[2:])
+def _transposed_from_torch(weight: np.ndarray) -> np.ndarray:
+    """(in, out, *window) to (out, *window, in)."""
+    return np.moveaxis(weight, 0, -1)
 
 
-def _transposed_to_torch(weight: np.ndarray, groups: int) -> np.ndarray:
-    """(out, *window, in / groups) to (in, out / groups, *window)."""
-    split = np.moveaxis(weight.reshape(groups, -1, *weight.shape[1:]), -1, 1)
-    return split.reshape(-1, *split.shape[2:])
+def _transposed_to_torch(weight: np.ndarray) -> np.ndarray:
+    """(out, *window, in) to (in, out, *window)."""
+    return np.moveaxis(weight, -1, 0)
 
 
 def _swapped(weight: np.ndarray) -> np.ndarray:
@@ -109,20 +106,14 @@ _RENAMED: list[tuple[tuple[type, ...], dict[str, Renamed]]] = [
         (nn.Conv1d, nn.Conv2d, nn.Conv3d),
         {"weight": Renamed("weight", _channels_last, _channels_first)},
     ),
+    (
+        (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+        {"weight": Renamed("weight", _transposed_from_torch, _transposed_to_torch)},
+    ),
     ((nn.Bilinear,), {"weight": Renamed("weight", _swapped, _swapped)}),
     ((nn.RNN,), _recurrent("Wxh", "Whh")),
     ((nn.LSTM, nn.GRU), _recurrent("Wx", "Wh")),
 ]
-
-
-def _renamed(node: object) -> dict[str, Renamed]:
-    """What `node` names or lays out otherwise than torch."""
-    if isinstance(node, nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d):
-        # MLX's own have no groups; those of a port, which are of a class below, do.
-        groups = {"groups": getattr(node, "groups", 1)}
-        to_target = partial(_transposed_from_torch, **groups)
-        return {"weight": Renamed("weight", to_target, partial(_transposed_to_torch, **groups))}
-    return next((names for classes, names in _RENAMED if isinstance(node, classes)), {})
 
 
 def _unconvertible(node: object) -> str | None:
@@ -163,7 +154,10 @@ def _walk(
     if (why := _unconvertible(node)) is not None:
         yield torch_prefix, why
         return
-    names: dict[str | int, Renamed] = {**_renamed(node)}
+    names: dict[str | int, Renamed] = {}
+    for classes, renamed in _RENAMED:
+        if isinstance(node, classes):
+            names = {**renamed}
     frozen: set[str] = node._no_grad if isinstance(node, nn.Module) else set()
     for name, value in _children(node):
         in_torch = names.get(name) or Renamed(str(name), same, same)
