@@ -322,17 +322,6 @@ POOLING: dict[str, str] = {
     ),
 }
 
-ATTENTION: dict[str, str] = {}
-
-MASKED: dict[str, str] = {
-    "masked.log_softmax float32 value": _NO_ELEMENTS,
-    "masked.logsumexp complex64 value": "MLX 0.32 is wrong for complex numbers",
-    "masked.logsumexp int64 value": "torch truncates it to an integer; the port's result is a float",
-    "masked.mean complex64 value": "of no elements: nan + 0j, and torch says nan + nanj",
-    "masked.prod bool value": _SCALAR_BOOL,
-    "masked.sum bool value": _SCALAR_BOOL,
-}
-
 KNOWN_FAILURES: dict[str, str] = {
     key: reason
     for table in [
