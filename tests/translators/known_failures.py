@@ -1,6 +1,6 @@
 """What the catalogue does not meet of torch's own samples, each with its reason.
 
-A key is an id of `test_opinfo.py` and what differs, `"sum float32 gradient"`; the value says why and
+A key is an id of `test_opinfo_jax.py` and what differs, `"sum float32 gradient"`; the value says why and
 what the port does instead. One table a rule module; a table lists only what its module declares. An
 entry whose samples pass is an error, so that the tables only say what is so.
 """

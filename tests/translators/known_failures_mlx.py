@@ -1,6 +1,6 @@
 """What the catalogue for MLX does not meet of torch's own samples, each with its reason.
 
-The form is that of `known_failures.py`: a key is an id of `test_opinfo.py` and what differs; one table
+The form is that of `known_failures.py`: a key is an id of `test_opinfo_mlx.py` and what differs; one table
 a rule module, which lists only what its module declares.
 """
 

@@ -1,6 +1,6 @@
 """Calls of every API as source text: torch's own samples (OpInfo), written out, ported and run.
 
-Where `test_opinfo.py` calls rules, this goes through the translator: the call stands in a function
+Where `opinfo.py` calls rules, this goes through the translator: the call stands in a function
 whose parameters are the sample's tensors, once with positional arguments and once with keywords. What
 the port gives must be what torch gives. The default run takes every fourth API and a few samples;
 `TORCHPORT_OPINFO=all` takes all of them.
@@ -22,6 +22,7 @@ from torchport_translators.findings import Severity
 from torchport_translators.translate import translate
 
 from .frameworks import FRAMEWORKS, Framework
+from .opinfo import KNOWN_FAILURES
 from .oracle import (
     COMPOSED,
     EVERYTHING,
@@ -36,7 +37,6 @@ from .oracle import (
     run_in_torch,
     samples,
 )
-from .test_opinfo import KNOWN_FAILURES
 
 CASES = [
     case

@@ -1,6 +1,6 @@
 """The gradients that MLX does not have and its rules bring: of gradients, and of complex matrices.
 
-Those of real matrices, once, are held by torch's own samples (`test_opinfo.py`).
+Those of real matrices, once, are held by torch's own samples (`test_opinfo_mlx.py`).
 """
 
 from __future__ import annotations

@@ -1,0 +1,20 @@
+"""Every rule for MLX, on the samples that torch tests itself with: `opinfo.py` says how."""
+
+from __future__ import annotations
+
+import pytest
+
+from .frameworks import MLX
+from .opinfo import check, unknown_names
+from .oracle import Case, cases
+
+CASES = cases(MLX)
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
+def test_rule_agrees_with_torch(case: Case) -> None:
+    check(case)
+
+
+def test_known_failures_name_cases() -> None:
+    assert not unknown_names(MLX)
