@@ -129,7 +129,7 @@ def main() -> None:
         outcomes: list[Outcome] = []
         for outcome in pool.map(lambda p: run(checker, folder, arguments.to, *p), chosen):
             outcomes.append(outcome)
-            mark = "." if outcome.gradients else "g" if outcome.equal else "F"
+            mark = "." if outcome.gradients else f"\n{outcome.id}: {outcome.message[:200]}\n"
             print(mark, end="", flush=True, file=sys.stderr)
     print(file=sys.stderr)
     if arguments.json:

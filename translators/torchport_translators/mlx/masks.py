@@ -11,7 +11,7 @@ from torchport_translators.catalogue import ports
 @ports("torch.Tensor.__getitem__", jit=False)
 def select(input, mask: mx.array):
     """The elements or rows at which a mask is true: how many is known once it is evaluated."""
-    if mask.dtype != mx.bool_:
+    if not isinstance(mask, mx.array) or mask.dtype != mx.bool_:
         return input[mask]
     if mask.ndim > 1:
         input = input.reshape(-1, *input.shape[mask.ndim :])
