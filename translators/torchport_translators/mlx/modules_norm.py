@@ -10,6 +10,7 @@ import mlx.nn as nn
 from torchport_translators.catalogue import ports
 from torchport_translators.mlx.modules_linear import _cast
 from torchport_translators.mlx.normalization import (
+    _normalized_groups,
     _scale_channels,
     layer_norm,
     local_response_norm,
@@ -119,8 +120,7 @@ class GroupNorm(nn.GroupNorm):
             self.set_dtype(dtype)
 
     def __call__(self, input):
-        groups = mx.unflatten(input, 1, (self.num_groups, -1)).flatten(2)
-        output = mx.fast.layer_norm(groups, None, None, self.eps).reshape(input.shape)
+        output = _normalized_groups(input, self.num_groups, self.eps)
         return _scale_channels(output, self.get("weight"), self.get("bias"))
 
 

@@ -5,6 +5,8 @@ torch updates `running_mean` and `running_var` in place while training; here the
 
 from __future__ import annotations
 
+import math
+
 import mlx.core as mx
 
 from torchport_translators.catalogue import ports
@@ -40,9 +42,23 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
 
 @ports("torch.nn.functional.group_norm", "torch.group_norm")
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
-    groups = mx.unflatten(input, 1, (num_groups, -1)).flatten(2)
-    output = mx.fast.layer_norm(groups, None, None, eps).reshape(input.shape)
-    return _scale_channels(output, weight, bias)
+    return _scale_channels(_normalized_groups(input, num_groups, eps), weight, bias)
+
+
+def _normalized_groups(input, num_groups, eps):
+    """Groups of channels with mean 0 and variance 1.
+
+    A mean of the channels' means rounds less than one sum over all elements of a group.
+    """
+    batch, channels, *lengths = input.shape
+    groups = input.reshape(batch, num_groups, channels // num_groups, math.prod(lengths))
+    centred = groups - _mean_of_means(groups)
+    variance = _mean_of_means(mx.square(centred))
+    return (centred * mx.rsqrt(variance + eps)).reshape(input.shape)
+
+
+def _mean_of_means(groups):
+    return mx.mean(mx.mean(groups, axis=-1, keepdims=True), axis=-2, keepdims=True)
 
 
 @ports("torch.nn.functional.batch_norm")

@@ -9,18 +9,23 @@ import mlx.core as mx
 from torchport_translators.catalogue import ports
 
 
+def _shape(size):
+    """A shape, of a number too."""
+    return (size,) if isinstance(size, int) else size
+
+
 @ports("torch.rand")
 def rand(*size, dtype=None):
     if dtype is not None:
-        return mx.random.uniform(shape=size, dtype=dtype)
-    return mx.random.uniform(shape=size)
+        return mx.random.uniform(shape=_shape(size), dtype=dtype)
+    return mx.random.uniform(shape=_shape(size))
 
 
 @ports("torch.randn")
 def randn(*size, dtype=None):
     if dtype is not None:
-        return mx.random.normal(size, dtype=dtype)
-    return mx.random.normal(size)
+        return mx.random.normal(_shape(size), dtype=dtype)
+    return mx.random.normal(_shape(size))
 
 
 @ports("torch.randint")
