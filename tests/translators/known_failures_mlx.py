@@ -324,4 +324,5 @@ MODULE_FAILURES: dict[str, str] = {
     "Softmin value": _NO_AXES,
     "Linear value": "called with input=, which is x= in MLX: the port raises",
     "PReLU value": "of a 0-d tensor: the result has the shape of the weight, (1,)",
+    "Transformer value": "of four features nearly equal: to round the weights moves torch's own as far",
 }
