@@ -123,7 +123,7 @@ class Net(nn.Module):
 @pytest.mark.parametrize("name", MODULES)
 def test_module_computes_the_same(name: str) -> None:
     source = _HEADER + MODULES[name] + "\nf = Net"
-    torch.manual_seed(0)
+    torch.manual_seed(0)  # pyright: ignore[reportUnknownMemberType]
     original = run(name, source)().train()
     result = translate(source, "mlx")
     shown = f"{result.text}\n{result.findings}"

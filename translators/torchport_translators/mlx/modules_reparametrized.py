@@ -85,9 +85,9 @@ def _as_matrix(weight, dim):
     return mx.moveaxis(weight, dim, 0).reshape(weight.shape[dim], -1)
 
 
-def _power_iterations(weight, u, v, *, dim, steps, eps):
-    """The two vectors after `steps` of power iteration towards the largest singular value."""
-    matrix = mx.stop_gradient(_as_matrix(weight, dim))
+def _power_iterations(matrix, u, v, steps, eps):
+    """The vectors after `steps` of power iteration to the largest singular value: v first, then u."""
+    matrix = mx.stop_gradient(matrix)
     for _ in range(steps):
         v = _unit(matrix.T @ u, eps)
         u = _unit(matrix @ v, eps)
@@ -120,13 +120,9 @@ class SpectralNorm(_Reparametrized):
     @property
     def weight(self):
         if self.training:
+            matrix = _as_matrix(self.weight_orig, self.dim)
             self.weight_u, self.weight_v = _power_iterations(
-                self.weight_orig,
-                self.weight_u,
-                self.weight_v,
-                dim=self.dim,
-                steps=self.steps,
-                eps=self.eps,
+                matrix, self.weight_u, self.weight_v, self.steps, self.eps
             )
         return _over_largest(self.weight_orig, self.weight_u, self.weight_v, self.dim)
 
@@ -143,10 +139,10 @@ class ParametrizedSpectralNorm(_Reparametrized):
         self.steps, self.eps = n_power_iterations, eps
         transposed = type(layer).__name__.startswith("ConvTranspose")
         self.dim = (1 if transposed else 0) if dim is None else dim
-        rows, columns = _as_matrix(weight, self.dim).shape
-        u, v = (_unit(mx.random.normal((size,)), eps) for size in (rows, columns))
+        matrix = _as_matrix(weight, self.dim)
+        u, v = (_unit(mx.random.normal((size,)), eps) for size in matrix.shape)
         vectors = nn.Module()
-        vectors._u, vectors._v = _power_iterations(weight, u, v, dim=self.dim, steps=15, eps=eps)
+        vectors._v, vectors._u = _power_iterations(matrix.T, v, u, 15, eps)
         self.parametrizations = {"weight": {"original": weight, "0": vectors}}
 
     @property
@@ -154,8 +150,10 @@ class ParametrizedSpectralNorm(_Reparametrized):
         weight = self.parametrizations["weight"]["original"]
         vectors = self.parametrizations["weight"]["0"]
         if self.training:
-            vectors._u, vectors._v = _power_iterations(
-                weight, vectors._u, vectors._v, dim=self.dim, steps=self.steps, eps=self.eps
+            # This one begins with u.
+            matrix = _as_matrix(weight, self.dim).T
+            vectors._v, vectors._u = _power_iterations(
+                matrix, vectors._v, vectors._u, self.steps, self.eps
             )
         return _over_largest(weight, vectors._u, vectors._v, self.dim)
 
