@@ -164,6 +164,26 @@ CORNERS = {
         [normal(1, 2, 4), normal(1, 3, 4, seed=1), normal(1, 3, 4, seed=2)],
         {"is_causal": True, "scale": 0.3},
     ),
+    "attention of several heads, a row fully masked": (
+        "scaled_dot_product_attention",
+        [normal(1, 2, 2, 4), normal(1, 2, 3, 4, seed=1), normal(1, 2, 3, 5, seed=2)],
+        {"attn_mask": torch.tensor(MASKED)},
+    ),
+    "attention of several heads, a row of -inf": (
+        "scaled_dot_product_attention",
+        [normal(1, 2, 2, 4), normal(1, 2, 3, 4, seed=1), normal(1, 2, 3, 4, seed=2)],
+        {"attn_mask": torch.tensor(MASKED).float().log()},
+    ),
+    "attention of several heads, causal, fewer queries": (
+        "scaled_dot_product_attention",
+        [normal(1, 2, 2, 4), normal(1, 2, 3, 4, seed=1), normal(1, 2, 3, 4, seed=2)],
+        {"is_causal": True},
+    ),
+    "attention of several heads, causal": (
+        "scaled_dot_product_attention",
+        [normal(1, 2, 3, 4), normal(1, 2, 3, 4, seed=1), normal(1, 2, 3, 4, seed=2)],
+        {"is_causal": True, "scale": 0.3},
+    ),
     "attention, grouped queries": (
         "scaled_dot_product_attention",
         [normal(1, 4, 2, 4), normal(1, 2, 3, 4, seed=1), normal(1, 2, 3, 4, seed=2)],

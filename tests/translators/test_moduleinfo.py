@@ -203,6 +203,12 @@ MORE = [
     module("MultiheadAttention", 6, 2, batch_first=True).on(
         *[x(2, 4, 6)] * 3, attn_mask=torch.rand(4, 4, 4) > 0.8
     ),
+    *[
+        module(
+            "MultiheadAttention", 6, 2, add_bias_kv=True, add_zero_attn=zero, batch_first=True
+        ).on(*[x(2, 4, 6)] * 3, attn_mask=CAUSAL, key_padding_mask=HIDE_LAST.float())
+        for zero in (False, True)
+    ],
     module(
         "TransformerEncoder",
         nn.TransformerEncoderLayer(6, 2, 8, 0.0, "gelu", batch_first=True),

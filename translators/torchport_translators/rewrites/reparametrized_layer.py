@@ -26,8 +26,21 @@ After (jax):
 
         def __call__(self, x):
             return self.layers[0](self.act(self.first(x)))
+After (mlx):
+    import mlx.nn as nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = WeightNorm(nn.Linear(3, 4), dim=None)
+            self.act = nn.ReLU()
+            self.layers = [nn.Linear(4, 4)]
+            self.layers[0] = WeightNorm(self.layers[0])
+
+        def __call__(self, x):
+            return self.layers[0](self.act(self.first(x)))
 Why:
-    torch hooks into the layer; a flax module computes what it needs when it is called.
+    torch hooks into the layer; a module of the target computes what it needs when it is called.
 When not:
     The layer is an argument of the function: who calls it has to put the new layer in its place.
 """
@@ -50,7 +63,7 @@ _APIS = frozenset(
 )
 
 
-@statement("expression_statement", target="jax")
+@statement("expression_statement")
 def reparametrized(rw: Rewriter, node: Node) -> bool:
     call = node.children[0]
     api = rw.called_api(call)
