@@ -22,7 +22,15 @@ from torchport_translators.findings import Severity
 from torchport_translators.translate import translate
 from torchport_translators.weights.nnx import placements, transfer_weights
 
-from .test_semantics import as_jax, as_torch, inputs_of, jax_gradients, leaves, run, torch_gradients
+from .test_semantics import (
+    as_array,
+    as_torch,
+    inputs_of,
+    leaves,
+    port_gradients,
+    run,
+    torch_gradients,
+)
 
 torch.set_num_threads(1)
 
@@ -768,7 +776,7 @@ def test_port_computes_the_same(name: str) -> None:
     port, shown = ported(name, source)
     values = inputs_of(original)
     expected = list(leaves(original(*(as_torch(value, grad=True) for value in values))))
-    given = [as_jax(value) for value in values]
+    given = [as_array(value, "jax") for value in values]
     assert_equal(expected, list(leaves(port(*given))), shown)
     dynamic = [index for index, value in enumerate(given) if isinstance(value, jax.Array)]
 
@@ -781,7 +789,7 @@ def test_port_computes_the_same(name: str) -> None:
     assert_equal(expected, list(leaves(jax.jit(jitted)(*(given[i] for i in dynamic)))), shown)
     if name not in NO_GRADIENT:
         gradients = torch_gradients(run(name, source), values)
-        assert_equal(gradients, jax_gradients(port, values), shown, rtol=1e-4, atol=1e-5)
+        assert_equal(gradients, port_gradients(port, values, "jax"), shown, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -815,7 +823,7 @@ def compare_modules(original: Any, port: Any, values: list[Any], shown: str) -> 
     expected = [result.detach().numpy() for result in results]
 
     def total(module: Any) -> Any:
-        results = jax.tree.leaves(module(*map(as_jax, values)))
+        results = jax.tree.leaves(module(*[as_array(value, "jax") for value in values]))
         parts = [(r * jnp.arange(1.0, r.size + 1).reshape(r.shape)).sum() for r in results]
         return sum(parts), results
 

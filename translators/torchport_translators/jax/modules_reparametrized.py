@@ -87,14 +87,16 @@ def _as_matrix(weight, dim):
     return jnp.moveaxis(weight, dim, 0).reshape(weight.shape[dim], -1)
 
 
-def _over_largest(weight, u, v, *, dim, steps, eps):
-    """A weight over its largest singular value, to which `steps` of power iteration move u and v."""
-    matrix = _as_matrix(weight, dim)
+def _power_iteration(matrix, u, v, steps, eps):
+    """Moves v, then u, towards the vectors of the largest singular value."""
     for _ in range(steps):
-        fixed = jax.lax.stop_gradient(matrix)
-        v[...] = _unit(fixed.T @ u, eps)
-        u[...] = _unit(fixed @ v, eps)
-    return weight / (u @ (matrix @ v))
+        v[...] = _unit(matrix.T @ u, eps)
+        u[...] = _unit(matrix @ v, eps)
+
+
+def _over_largest(weight, u, v, dim):
+    """A weight over its largest singular value, whose vectors are u and v."""
+    return weight / (u @ (_as_matrix(weight, dim) @ v))
 
 
 class SpectralNorm(_Reparametrized):
@@ -115,15 +117,17 @@ class SpectralNorm(_Reparametrized):
 
     @property
     def weight(self):
-        steps = 0 if self.deterministic else self.steps
-        u, v = self.weight_u, self.weight_v
-        return _over_largest(self.weight_orig[...], u, v, dim=self.dim, steps=steps, eps=self.eps)
+        weight, u, v = self.weight_orig[...], self.weight_u, self.weight_v
+        if not self.deterministic:
+            matrix = jax.lax.stop_gradient(_as_matrix(weight, self.dim))
+            _power_iteration(matrix, u, v, self.steps, self.eps)
+        return _over_largest(weight, u, v, self.dim)
 
 
 class ParametrizedSpectralNorm(_Reparametrized):
     """A layer with a weight over its largest singular value, named as torch's parametrization does.
 
-    In training each call does `n_power_iterations` towards it; in evaluation none.
+    In training each call does `n_power_iterations` towards it, u first; in evaluation none.
     """
 
     def __init__(self, layer, n_power_iterations=1, eps=1e-12, dim=None, *, rngs: nnx.Rngs):
@@ -131,12 +135,13 @@ class ParametrizedSpectralNorm(_Reparametrized):
         self.steps, self.eps = n_power_iterations, eps
         self.dim = (1 if self.transposed else 0) if dim is None else dim
         self.deterministic = False
-        rows, columns = _as_matrix(weight, self.dim).shape
+        matrix = _as_matrix(weight, self.dim)
+        rows, columns = matrix.shape
         vectors = nnx.Dict(
             _u=nnx.Variable(_unit(jax.random.normal(rngs(), (rows,)), eps)),
             _v=nnx.Variable(_unit(jax.random.normal(rngs(), (columns,)), eps)),
         )
-        _over_largest(weight, vectors["_u"], vectors["_v"], dim=self.dim, steps=15, eps=eps)
+        _power_iteration(matrix.T, vectors["_v"], vectors["_u"], 15, eps)
         self.parametrizations = nnx.Dict(
             weight=nnx.Dict({"original": nnx.Param(weight), "0": vectors})
         )
@@ -144,9 +149,11 @@ class ParametrizedSpectralNorm(_Reparametrized):
     @property
     def weight(self):
         own = self.parametrizations.weight
-        steps = 0 if self.deterministic else self.steps
-        u, v = own["0"]["_u"], own["0"]["_v"]
-        return _over_largest(own["original"][...], u, v, dim=self.dim, steps=steps, eps=self.eps)
+        weight, u, v = own["original"][...], own["0"]["_u"], own["0"]["_v"]
+        if not self.deterministic:
+            matrix = jax.lax.stop_gradient(_as_matrix(weight, self.dim))
+            _power_iteration(matrix.T, v, u, self.steps, self.eps)
+        return _over_largest(weight, u, v, self.dim)
 
 
 @ports("torch.nn.utils.weight_norm")
