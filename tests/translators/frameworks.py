@@ -12,8 +12,6 @@ from typing import Any
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Thousands of small programs are compiled, each run once: compile them fast, not well.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
-# MLX compiles for the CPU through a C++ compiler: a second for each activation of mlx.nn.
-os.environ.setdefault("MLX_DISABLE_COMPILE", "1")
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +21,10 @@ import torch
 from flax import nnx
 
 from torchport_translators.catalogue.load import Catalogue, catalogue
+
+# MLX compiles for the CPU through a C++ compiler: a second for each activation of mlx.nn. Not by the
+# environment, which the lanes of tests in the same process would have as well.
+mx.disable_compile()
 
 Arrays = Sequence[Any]
 

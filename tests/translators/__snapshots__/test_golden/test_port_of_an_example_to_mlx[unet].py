@@ -1,5 +1,5 @@
 # Ported from PyTorch (unet.py) to MLX by torchport VERSION.
-# torchport: source=unet.py target=mlx text=ecb7ea0df151
+# torchport: source=unet.py target=mlx text=a37c370c0479
 # torchport: DoubleConv=5846391bfabf UpBlock=250d5343657e UNet=9434aa39a1bc
 
 """A small U-Net for segmentation: one encoder, one decoder, several heads.
@@ -49,6 +49,22 @@ class Conv2d(nn.Conv2d):
         return mx.moveaxis(super().__call__(mx.moveaxis(input, 1, -1)), -1, 1)
 
 
+def _mean_of_means(groups):
+    return mx.mean(mx.mean(groups, axis=-1, keepdims=True), axis=-2, keepdims=True)
+
+
+def _normalized_groups(input, num_groups, eps):
+    """Groups of channels with mean 0 and variance 1.
+
+    A mean of the channels' means rounds less than one sum over all elements of a group.
+    """
+    batch, channels, *lengths = input.shape
+    groups = input.reshape(batch, num_groups, channels // num_groups, math.prod(lengths))
+    centred = groups - _mean_of_means(groups)
+    variance = _mean_of_means(mx.square(centred))
+    return (centred * mx.rsqrt(variance + eps)).reshape(input.shape)
+
+
 def _scale_channels(input, weight=None, bias=None):
     """An affine map with one weight and bias for each channel of axis 1."""
     shape = (-1, *[1] * (input.ndim - 2))
@@ -68,8 +84,7 @@ class GroupNorm(nn.GroupNorm):
             self.set_dtype(dtype)
 
     def __call__(self, input):
-        groups = mx.unflatten(input, 1, (self.num_groups, -1)).flatten(2)
-        output = mx.fast.layer_norm(groups, None, None, self.eps).reshape(input.shape)
+        output = _normalized_groups(input, self.num_groups, self.eps)
         return _scale_channels(output, self.get("weight"), self.get("bias"))
 
 
