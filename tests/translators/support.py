@@ -305,7 +305,9 @@ def main() -> None:
     outcomes = known
     for outcomes in run(known, targets, again=arguments.all):
         # After each: what a run that is stopped has found is kept.
-        OUTCOMES.write_text(json.dumps(outcomes, indent=0, sort_keys=True) + "\n", "utf-8")
+        whole = OUTCOMES.with_suffix(".part")
+        whole.write_text(json.dumps(outcomes, indent=0, sort_keys=True) + "\n", "utf-8")
+        whole.replace(OUTCOMES)
     write(outcomes)
 
 

@@ -121,6 +121,8 @@ _MLX: dict[str, dict[str, Stored]] = {
     **{f"torch.nn.BatchNorm{axes}d": _PLAIN | _OWN_MOMENTS for axes in (1, 2, 3)},
 }
 _LAYERS = {"jax": _FLAX, "mlx": _MLX}
+# Where the weight of a convolution, as the target keeps it, has its inputs (and outputs).
+_AXES = {"jax": {"in_axis": -2, "out_axis": -1}, "mlx": {"in_axis": -1}}
 
 # Initialisers whose values do not depend on which axis is which.
 _LAYOUT_FREE = frozenset(["zeros_", "ones_", "constant_", "normal_", "uniform_", "trunc_normal_"])
@@ -221,7 +223,7 @@ def _initialised(rw: Rewriter, call: Node, api: str, target: Node) -> str | None
     shown, back = Hole(code, k.TENSOR, variable=rw.idioms.variables), "{}"
     if stored.moved and api.rpartition(".")[2] not in _LAYOUT_FREE:
         if any(param.name == "in_axis" for param in rw.catalogue.find(api)[0].params):
-            extra = {"in_axis": ast.Constant(-2), "out_axis": ast.Constant(-1)}
+            extra = {name: ast.Constant(axis) for name, axis in _AXES[rw.catalogue.target].items()}
         else:
             shown, back = Hole(Code(stored.to_torch.format(code.text)), k.TENSOR), stored.to_target
             _note_import(rw, back)

@@ -1418,8 +1418,14 @@ class Inference:
         return k.BOOL if k.UNKNOWN not in kinds else k.UNKNOWN
 
     def _boolean(self, node: Node, scope: Scope) -> Kind:
-        left, right = self.infer(node["left"], scope), self.infer(node["right"], scope)
-        return k.join(left, right)
+        left = self.infer(node["left"], scope)
+        inner = scope
+        binds = any(child.type == "named_expression" for child in node["right"].walk())
+        if self.source[node["operator"]] == "and" and not binds:
+            # What the left side asks holds where the right side is read.
+            inner = Scope({}, scope)
+            self._narrow(node["left"], inner)
+        return k.join(left, self.infer(node["right"], inner))
 
     def _not(self, node: Node, scope: Scope) -> Kind:
         self.infer(node["argument"], scope)

@@ -1,5 +1,5 @@
 # Ported from PyTorch (gpt.py) to MLX by torchport VERSION.
-# torchport: source=gpt.py target=mlx text=a56077def11c
+# torchport: source=gpt.py target=mlx text=5992a990b4b2
 # torchport: GPTConfig=2c582fefe849 CausalSelfAttention=d129aab2f3ea Block=985547c87968
 # torchport: GPT=7fb259e5bde4 get_init_inputs=6a073ba6d2df
 
@@ -187,7 +187,7 @@ class GPT(nn.Module):
             module.weight = mx.random.normal(
                 module.weight.shape, dtype=module.weight.dtype, scale=0.02
             )
-        if isinstance(module, nn.Linear) and module.bias is not None:
+        if isinstance(module, nn.Linear) and "bias" in module:
             module.bias = mx.zeros_like(module.bias)
 
     def num_parameters(self) -> int:

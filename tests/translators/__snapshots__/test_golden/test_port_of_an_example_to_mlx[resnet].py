@@ -1,5 +1,5 @@
 # Ported from PyTorch (resnet.py) to MLX by torchport VERSION.
-# torchport: source=resnet.py target=mlx text=1c1cc2aa75c5
+# torchport: source=resnet.py target=mlx text=93a8f91375e7
 # torchport: conv3x3=08dd68467932 BasicBlock=595ea36fdb68 ResNet=a23e634bb420
 # torchport: SmallResNet=ca88e41faf32 resnet18_small=03463675e7a5
 
@@ -7,14 +7,14 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import mlx.core as mx
-import mlx.nn as mlx_nn
-from torch import nn
+import mlx.nn as nn
 
 
-class Conv2d(mlx_nn.Conv2d):
+class Conv2d(nn.Conv2d):
     """nn.Conv2d over (batch, channels, height, width), with torch's initial bias."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Conv2d(mlx_nn.Conv2d):
         return mx.moveaxis(super().__call__(mx.moveaxis(input, 1, -1)), -1, 1)
 
 
-class BatchNorm(mlx_nn.BatchNorm):
+class BatchNorm(nn.BatchNorm):
     """nn.BatchNorm over axis 1 of as many axes as there are."""
 
     def __init__(
@@ -78,22 +78,18 @@ def conv3x3(in_planes: int, out_planes: int, stride: int = 1) -> Conv2d:
     return Conv2d(in_planes, out_planes, kernel_size=3, stride=stride, padding=1, bias=False)
 
 
-class BasicBlock(mlx_nn.Module):
+class BasicBlock(nn.Module):
     """Two 3×3 convolutions and a shortcut around them."""
 
     expansion: int = 1
 
     def __init__(
-        self,
-        in_planes: int,
-        planes: int,
-        stride: int = 1,
-        downsample: mlx_nn.Module | None = None
+        self, in_planes: int, planes: int, stride: int = 1, downsample: nn.Module | None = None
     ) -> None:
         super().__init__()
         self.conv1 = conv3x3(in_planes, planes, stride)
         self.bn1 = BatchNorm(planes)
-        self.relu = mlx_nn.ReLU()
+        self.relu = nn.ReLU()
         self.conv2 = conv3x3(planes, planes)
         self.bn2 = BatchNorm(planes)
         self.downsample = downsample
@@ -115,7 +111,7 @@ class BasicBlock(mlx_nn.Module):
         return self.relu(out)
 
 
-class ResNet(mlx_nn.Module):
+class ResNet(nn.Module):
     """Four stages of residual blocks, global average pooling and a linear classifier.
 
     The stem is one 3×3 convolution without pooling, as is usual at this resolution.
@@ -132,29 +128,28 @@ class ResNet(mlx_nn.Module):
         self.in_planes = width
         self.conv1 = conv3x3(3, width)
         self.bn1 = BatchNorm(width)
-        self.relu = mlx_nn.ReLU()
+        self.relu = nn.ReLU()
         self.layer1 = self._make_layer(block, width, layers[0])
         self.layer2 = self._make_layer(block, width * 2, layers[1], stride=2)
         self.layer3 = self._make_layer(block, width * 4, layers[2], stride=2)
         self.layer4 = self._make_layer(block, width * 8, layers[3], stride=2)
         self.avgpool = partial(mx.mean, axis=(-2, -1), keepdims=True)
-        self.fc = mlx_nn.Linear(width * 8 * block.expansion, num_classes)
+        self.fc = nn.Linear(width * 8 * block.expansion, num_classes)
 
         for m in self.modules():
             if isinstance(m, Conv2d):
-                # torchport: not ported: torch.nn.init.kaiming_normal_: argument out_axis is not supported
-                nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
+                m.weight = nn.init.he_normal(m.weight.dtype)(m.weight, "fan_out", math.sqrt(2))
             elif isinstance(m, BatchNorm):
                 m.weight = mx.full(m.weight.shape, 1.0, m.weight.dtype)
                 m.bias = mx.full(m.bias.shape, 0.0, m.bias.dtype)
 
     def _make_layer(
         self, block: type[BasicBlock], planes: int, blocks: int, stride: int = 1
-    ) -> mlx_nn.Sequential:
+    ) -> nn.Sequential:
         downsample = None
         # The shortcut needs a projection where resolution or width changes.
         if stride != 1 or self.in_planes != planes * block.expansion:
-            downsample = mlx_nn.Sequential(
+            downsample = nn.Sequential(
                 Conv2d(self.in_planes, planes * block.expansion, 1, stride=stride, bias=False),
                 BatchNorm(planes * block.expansion),
             )
@@ -162,7 +157,7 @@ class ResNet(mlx_nn.Module):
         layers = [block(self.in_planes, planes, stride, downsample)]
         self.in_planes = planes * block.expansion
         layers.extend(block(self.in_planes, planes) for _ in range(1, blocks))
-        return mlx_nn.Sequential(*layers)
+        return nn.Sequential(*layers)
 
     def __call__(self, x: mx.array) -> mx.array:
         """x: (B, 3, 32, 32) → logits: (B, num_classes)."""
