@@ -16,6 +16,7 @@ class Idioms:
         stop_gradient: the function that makes a constant of a value for the gradient.
         attend: the method of an embedding that multiplies by its transpose.
         variables: whether a module holds its parameters as variables, whose value is `v[...]`.
+        python_dtypes: whether Python's `bool`, `int` and `float` are dtypes, as they are in torch.
         elements_change: whether `x[i] = v` changes the array x, for all its names.
     """
 
@@ -25,6 +26,7 @@ class Idioms:
     stop_gradient: str
     attend: str
     variables: bool
+    python_dtypes: bool
     elements_change: bool
 
 
@@ -36,6 +38,7 @@ IDIOMS = {
         stop_gradient="jax.lax.stop_gradient",
         attend="attend",
         variables=True,
+        python_dtypes=True,
         elements_change=False,
     ),
     "mlx": Idioms(
@@ -45,6 +48,7 @@ IDIOMS = {
         stop_gradient="mx.stop_gradient",
         attend="as_linear",
         variables=False,
+        python_dtypes=False,
         elements_change=True,
     ),
 }

@@ -113,6 +113,11 @@ _DEFERRED = frozenset(
     ]
 )
 
+_DTYPES = {
+    "builtins.bool": "torch.bool",
+    "builtins.int": "torch.int64",
+    "builtins.float": "torch.float32",
+}
 _DOTTED = re.compile(r"[^\W\d][\w.]*")
 _BUILTINS = frozenset(dir(builtins))
 
@@ -519,6 +524,14 @@ class Rewriter:
             hole.const = constant[0]
         return hole
 
+    def _argument(self, node: Node) -> Hole:
+        """An argument of torch: a type of Python's is a dtype there, which not every target knows."""
+        hole = self.hole(node)
+        path = node.kind.path if isinstance(node.kind, k.External) else ""
+        if path in _DTYPES and not self.idioms.python_dtypes:
+            hole.code = Code(self.imports.add_root(self.catalogue.names[_DTYPES[path]]))
+        return hole
+
     def value(self, node: Node) -> Code:
         """The port of an expression where an array is wanted: a variable gives its value."""
         code = self.expr(node)
@@ -663,8 +676,8 @@ class Rewriter:
         for position, child in enumerate(positional):
             # What `inplace` asks for is done by the rewrite of in-place calls.
             if position != flag:
-                holes.append(self.hole(child))
-        named = {n: self.hole(child) for n, child in keywords.items() if n not in without}
+                holes.append(self._argument(child))
+        named = {n: self._argument(child) for n, child in keywords.items() if n not in without}
         api = self.catalogue.home(api)
         if not self.catalogue.find(api):
             return self.unported(node, self.catalogue.no_rule(api), "no-rule", api)

@@ -53,6 +53,7 @@ from torchport_translators.rewrites.registry import expression
 from torchport_translators.source import kinds as k
 from torchport_translators.source.syntax import Node
 
+_DICT_METHODS = frozenset(dir(dict))
 _ITERATING = frozenset(("len", "enumerate", "list", "tuple", "iter", "reversed", "zip"))
 
 
@@ -71,6 +72,17 @@ def layer(rw: Rewriter, node: Node) -> Code | None:
         sequential = rw.imports.add_root(rw.idioms.sequential)
         return Code(f"{sequential}(*{owner}.layers{index})")
     return Code(f"{owner}.layers{index}")
+
+
+@expression("attribute", target="mlx")
+def named(rw: Rewriter, node: Node) -> Code | None:
+    """A layer of a ModuleDict by attribute: MLX keeps the layers in a plain dict."""
+    kind, name = node["object"].kind, rw.source[node["attribute"]]
+    if not isinstance(kind, k.Instance) or kind.api != "torch.nn.ModuleDict":
+        return None
+    if name in _DICT_METHODS:
+        return None
+    return Code(f'{rw.expr(node["object"]).within(Binding.ATOM)}["{name}"]')
 
 
 @expression("identifier", "attribute")
