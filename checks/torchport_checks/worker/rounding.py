@@ -8,7 +8,9 @@ computation", 1993; Parker, "Monte Carlo arithmetic", 1997), forward and backwar
 - what an operation gives is rounded to one of the two neighbouring float32 numbers, at random; a
   number that float32 holds stays, so that ties, zeros and round numbers remain what they are;
 - what no format rounds correctly (exp, tanh, ...) is off by one more unit in the last place, always;
-- a sum over n terms is taken of terms moved by sqrt(n) * 2^-24: adding one by one errs as much.
+- a sum over n terms is taken of terms moved by sqrt(n) * 2^-24: adding one by one errs as much. Where
+  n is above 2^14 the sum itself is moved as far, too: the errors of one that grows steadily do not
+  cancel, and some libraries add that many terms one by one.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 _UNIT = 2.0**-24
+_LONG = 2.0**14
 # IEEE 754 rounds these correctly, and others of one argument only choose or negate.
 _CORRECT = {
     "add", "sub", "rsub", "mul", "div", "sqrt", "reciprocal", "square", "neg", "abs", "sign",
@@ -58,8 +61,12 @@ class RandomRounding(TorchDispatchMode):
             result = func(*args, **kwargs)
         if sums or name.endswith("_backward"):
             # Of tensors of its own, and before an operation writes into its arguments.
-            move = self._moves(_terms([*args, *kwargs.values()], result))
+            terms = _terms([*args, *kwargs.values()], result)
+            move = self._moves(terms)
             moved = func(*tree_map(move, args), **tree_map(move, kwargs))
+            if terms > _LONG:
+                drift = math.sqrt(terms) * _UNIT * float(self._rng.choice([-1.0, 1.0]))
+                moved = tree_map(lambda x: x * (1 + drift) if _is_double(x) else x, moved)
         if func._schema.is_mutable:
             result = func(*args, **kwargs)
         approximate = not sums and name not in _CORRECT
@@ -128,9 +135,12 @@ def _terms(given: Sequence[Any], result: Any) -> float:
     if not tensors or not tensors[0].numel():
         return 1.0
     largest = tensors[0]
-    out = max((t.numel() for t in _listed(result) if _is_double(t)), default=largest.numel())
+    sizes = [t.numel() for t in _listed(result) if _is_double(t)] or [largest.numel()]
+    out = max(sizes)
     if not out:
         return 1.0
+    if len(sizes) > 1 and min(sizes):  # normalisations give their statistics as well
+        return max(largest.numel() / min(sizes), 1.0)
     if len(tensors) > 1:  # (m, k) by (k, n) to (m, n): the root of mk * kn / mn is k
         terms = math.sqrt(largest.numel() * tensors[1].numel() / out)
     else:  # cumulative sums and normalisations keep the size
