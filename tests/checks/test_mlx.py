@@ -98,6 +98,20 @@ def test_a_port_may_return_what_the_original_writes_into_its_argument(one: Check
     assert any("x in place, which the port does not" in note for note in verdict.notes)
 
 
+def test_a_very_long_sum_may_be_taken_one_by_one(one: CheckOne) -> None:
+    source = """
+        # torchport: check(x=f32[2, 16, 8192])
+        def f(x):
+            return F.layer_norm(x, (16, 8192))
+        """
+    port = """
+        def f(x):
+            return mx.fast.layer_norm(x.flatten(-2), None, None, 1e-5).reshape(x.shape)
+        """
+    verdict = one(source, port)
+    assert verdict.status == "verified", verdict.message
+
+
 def test_what_a_call_leaves_in_the_module_is_gone_before_the_next(one: CheckOne) -> None:
     source = """
         class f(nn.Module):
