@@ -294,6 +294,29 @@ def f(x):
     )
 
 
+def test_random_state_of_a_file_is_made_before_it_is_first_drawn_from() -> None:
+    source = """
+import torch
+
+x = torch.randn(3)
+y = torch.randn(4)
+z = torch.no_such(x)
+w = torch.randn(5)
+"""
+    assert translate(source).text == """
+import jax
+import torch
+from flax import nnx
+
+rngs = nnx.Rngs(0)
+x = jax.random.normal(rngs(), (3,))
+y = jax.random.normal(rngs(), (4,))
+# torchport: not ported: torch.no_such has no rule
+z = torch.no_such(x)
+w = jax.random.normal(rngs(), (5,))
+"""
+
+
 # Helpers
 
 RULES = '''

@@ -802,8 +802,7 @@ class Rewriter:
                 return "rngs"
             function = function.outer
         if self.module_rngs_at is None:
-            self.left: set[str] = set()
-        self.module_rngs_at = self._top_statement()
+            self.module_rngs_at = self._top_statement()
         return "rngs"
 
     def _top_statement(self) -> Node:
