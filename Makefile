@@ -46,5 +46,5 @@ e2e: .venv/.installed
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed
-	$(PIP) --group dev
+	$(PIP) --editable '.[tui,llm]' --group dev
 	@touch $@

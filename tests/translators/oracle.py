@@ -445,7 +445,10 @@ class Arguments:
         composed = COMPOSED.get(op_id(self.op))
         if composed is None:
             return resolve(api, args, kwargs, self.on)
-        function = lambda *args, **kwargs: resolve(api, args, kwargs, self.on)[1]()  # noqa: E731
+
+        def function(*args: object, **kwargs: object) -> object:
+            return resolve(api, args, kwargs, self.on)[1]()
+
         return self.on.catalogue.find(api)[0], lambda: composed(function, *args, **kwargs)
 
     def __str__(self) -> str:

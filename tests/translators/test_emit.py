@@ -303,7 +303,7 @@ y = torch.randn(4)
 z = torch.no_such(x)
 w = torch.randn(5)
 """
-    assert translate(source).text == """
+    port = """
 import jax
 import torch
 from flax import nnx
@@ -315,6 +315,7 @@ y = jax.random.normal(rngs(), (4,))
 z = torch.no_such(x)
 w = jax.random.normal(rngs(), (5,))
 """
+    assert translate(source).text == port
 
 
 # Helpers

@@ -58,11 +58,6 @@ class Plan:
     write: bool = True
     force: bool = False
 
-    @property
-    def installed(self) -> Installed | None:
-        """The target under the project's interpreter, as far as that was asked."""
-        return known(self.target, self.configuration.interpreter(self.target))
-
     def port(self, file: SourceFile) -> Path:
         """Where the port of a file lies."""
         if self.in_place:
@@ -149,18 +144,19 @@ class Ported:
 
 def port_files(files: Sequence[SourceFile], plan: Plan) -> Iterator[Ported]:
     """Port each file, one after the other; a file that fails stops no other."""
+    installed = known(plan.target, plan.configuration.interpreter(plan.target))
     for file in files:
         try:
-            yield _port_file(file, plan)
+            yield _port_file(file, plan, installed)
         except FileProblem as problem:
             yield Ported(file, Outcome.FAILED, problem=str(problem))
 
 
-def _port_file(file: SourceFile, plan: Plan) -> Ported:
+def _port_file(file: SourceFile, plan: Plan, installed: Installed | None) -> Ported:
     source = read_source(file.path)
     port = plan.port(file) if plan.write or file.path != STDIN else None
     name = relative_name(file.path, port) if port else None
-    translation = translate(source.text, plan.target, name=name, installed=plan.installed)
+    translation = translate(source.text, plan.target, name=name, installed=installed)
     notes = (f"{file.path} {source.note}.",) if source.note else ()
     if not translation.coverage.total:
         empty = "it is empty" if not source.text.strip() else "it does not use torch"

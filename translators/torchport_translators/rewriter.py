@@ -618,9 +618,6 @@ class Rewriter:
             return self._own_call(node)
         code = self._same_layout(node, result) or result.code()
         self._keep_comments(node, code)
-        if code.text == self.source[node]:
-            # A helper of the name that torch's function was imported by: the text means another.
-            self.edits.replace(node.start, node.end, code.text)
         return code
 
     def _same_layout(self, node: Node, result: Result) -> Code | None:

@@ -17,7 +17,6 @@ from torchport_translators.catalogue.expressions import (
     rule_of,
 )
 from torchport_translators.catalogue.load import Catalogue, Rule, RuleModule
-from torchport_translators.source.syntax import Node
 
 
 @dataclass(slots=True)
@@ -90,10 +89,6 @@ class Renderer:
             case ast.Call(func=func, args=[only]) if self.dotted(
                 func
             ) == "functools.partial" and not self.keywords(node):
-                return self.render(only)
-            case ast.Call(func=ast.Name(id=name), args=[only], keywords=[]) if (
-                name in _DISPLAYS and _is_display(only, name)
-            ):
                 return self.render(only)
             case ast.Call(func=func):
                 return Code(f"{self.render(func).within(Binding.ATOM)}({self._arguments(node)})")
@@ -264,20 +259,6 @@ class Renderer:
 def _value_mark(node: ast.expr, wants_value: bool) -> str:
     """`[...]` after a module's variable where only its value will do."""
     return "[...]" if wants_value and isinstance(node, Hole) and node.variable else ""
-
-
-# What is such a display already needs no call that would copy it.
-_DISPLAYS = {
-    "list": (ast.List | ast.ListComp, ("list", "list_comprehension")),
-    "dict": (ast.Dict | ast.DictComp, ("dictionary", "dictionary_comprehension")),
-}
-
-
-def _is_display(node: ast.expr, name: str) -> bool:
-    displays, types = _DISPLAYS[name]
-    if isinstance(node, Hole):
-        return isinstance(node.node, Node) and node.node.type in types
-    return isinstance(node, displays)
 
 
 def _is_generator(node: ast.expr) -> bool:

@@ -52,8 +52,8 @@ def _uses(
     bindings: dict[str, list[Binding]],
     own: frozenset[str],
 ) -> Uses:
-    names = rw.helpers.names()
-    return Uses(rw.source, edits, start, end, bindings, own, names, frozenset(rw.ported))
+    own |= rw.helpers.names()
+    return Uses(rw.source, edits, start, end, bindings, own, frozenset(rw.ported))
 
 
 def _bindings(source: Source) -> dict[str, list[Binding]]:
@@ -74,11 +74,11 @@ def assemble(rw: Rewriter, span: Span | None = None) -> str:
             rw.edits.insert(rw.module_rngs_at.start, "rngs = nnx.Rngs(0)\n")
     start, end = (0, len(source.text)) if span is None else (span.start, span.end)
     edits = rw.edits.made(start, end)
-    new = _names(edit.text for edit in edits)
+    kept = {_name_at(source, offset) for offset in rw.ported if start <= offset < end}
+    new = _names(edit.text for edit in edits) | kept
     rw.helpers.only(new)
     new |= _names(rw.helpers.texts())
-    kept = {_name_at(source, offset) for offset in rw.ported if start <= offset < end}
-    needed = {item for item in rw.imports.needed if item.binds in new | kept | rw.quoted}
+    needed = {item for item in rw.imports.needed if item.binds in new | rw.quoted}
     found = import_statements(source)
     bindings = _bindings(source)
     own = frozenset(item.binds for item in needed)

@@ -77,9 +77,8 @@ class Uses:
     Attributes:
         edits: what is new in the stretch.
         bindings: by the name they bind.
-        own: names that what is new has from imports of the port.
+        own: names that what is new has from the port: from its imports, or of its helpers.
         ported: offsets of torch names that were ported, perhaps to the same text.
-        helpers: names of the port's helpers, which in new text stand for them.
     """
 
     source: Source
@@ -88,7 +87,6 @@ class Uses:
     end: int
     bindings: dict[str, list[Binding]]
     own: frozenset[str] = frozenset()
-    helpers: frozenset[str] = frozenset()
     ported: frozenset[int] = frozenset()
     _scopes: dict[str, set[Node]] = field(init=False)
     _torch: set[str] = field(init=False)
@@ -111,8 +109,7 @@ class Uses:
         for edit in self.edits:
             for dotted in names_in(edit.text):
                 name = dotted.partition(".")[0]
-                own = name in self.own and name in self._torch
-                if name in self.bindings and not own and name not in self.helpers:
+                if name in self.bindings and not (name in self.own and name in self._torch):
                     self._note(name, edit.start, dotted)
         pattern = "|".join(map(re.escape, sorted(self.bindings)))
         for match in re.compile(rf"(?<![\w.])({pattern})(?!\w)(?:\.\w+)*").finditer(

@@ -198,11 +198,16 @@ def _store_view(rw: Rewriter, place: Node, value: Code) -> str:
     return store(rw, base, Code(updated))
 
 
+def is_name(node: Node) -> bool:
+    """Whether an expression names an array itself, not a view of one (`x.T`)."""
+    if node.type == "attribute":
+        return not k.is_tensor(node["object"].kind)
+    return node.type == "identifier"
+
+
 def _store_element(rw: Rewriter, owner: Node, index: str, value: Code) -> str:
     """Assign to an element; that of a view is assigned to in the view, which is then stored."""
-    if owner.type in ("identifier", "attribute") and not (
-        owner.type == "attribute" and k.is_tensor(owner["object"].kind)
-    ):
+    if is_name(owner):
         return f"{rw.expr(owner).text}[{index}] = {value.within(Binding.TUPLE)}"
     if not rw.may_hoist():
         rw.find("in-place", f"{rw.source[owner]} is changed in place inside an expression", owner)

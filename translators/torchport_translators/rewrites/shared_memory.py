@@ -58,8 +58,8 @@ After (mlx):
         return mx.sum(y)
 Why:
     A view of torch is another look at the same memory; arrays of the target share nothing that can
-    be seen but an `mx.array` that has two names. Where it is certain what a name is a view of, the change is written back to it, and other
-    views that are read later are taken anew.
+    be seen but an `mx.array` that has two names. Where it is certain what a name is a view of, the
+    change is written back to it, and other views that are read later are taken anew.
 When not:
     The view may or may not share memory (`reshape`, `x.to(...)`, an element of a list), or a function
     changes its argument, as `halve` does: that is a finding, at the change and at the call.
@@ -69,7 +69,7 @@ from __future__ import annotations
 
 from torchport_translators.catalogue.code import Binding, Code
 from torchport_translators.rewriter import Rewriter
-from torchport_translators.rewrites.places import root_of, store
+from torchport_translators.rewrites.places import is_name, root_of, store
 from torchport_translators.rewrites.registry import expression
 from torchport_translators.source import kinds as k
 from torchport_translators.source.scopes import Function
@@ -182,9 +182,7 @@ def _tell_giver(rw: Rewriter, memory: Memory, key: str, at: Node) -> None:
 def _is_same(rw: Rewriter, view: Node, changed: bool) -> bool:
     """Whether two names of the port have one array that `changed`, or one variable."""
     if changed:
-        return view.type in ("identifier", "attribute") and not (
-            view.type == "attribute" and k.is_tensor(view["object"].kind)
-        )
+        return is_name(view)
     return _is_same_variable(rw, view)
 
 
