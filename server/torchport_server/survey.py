@@ -22,9 +22,9 @@ from torchport_translators.emit.header import digest, read_header
 from torchport_translators.emit.merge import Merged, merge
 from torchport_translators.explain import UnknownName, explain
 from torchport_translators.findings import Finding, Span
-from torchport_translators.source import kinds as k
 from torchport_translators.source.infer import Inference
-from torchport_translators.source.syntax import Malformed, Node, Source
+from torchport_translators.source.syntax import Node, Source
+from torchport_translators.source.uses import named_uses
 from torchport_translators.translate import translate
 
 _TORCH = re.compile(r"\btorch\b")
@@ -172,35 +172,10 @@ def _rest(source: Source) -> str:
 
 
 def _uses(source: Source, inference: Inference) -> list[Use]:
-    found: list[Use] = []
-    for node in source.root.walk():
-        if node.type not in ("identifier", "attribute"):
-            continue
-        match node.kind:
-            case k.Api(path) if not _continues(node):
-                api = path
-            case k.Method(k.Tensor(), name):
-                api = f"torch.Tensor.{name}"
-            case _:
-                continue
-        named = node
-        if node.type == "attribute":
-            try:
-                named = node["attribute"]
-            except Malformed:
-                continue
-        start = node if node.type == "identifier" or isinstance(node.kind, k.Api) else named
-        line, column = source.position(start.start)
-        found.append(Use(line, column, *source.position(named.end), api))
-    return found
-
-
-def _continues(node: Node) -> bool:
-    """`nn` in `nn.Linear`: the whole name says more. Names in import statements are not uses."""
-    parent = node.parent
-    if parent is None or parent.type in ("dotted_name", "aliased_import"):
-        return True
-    return parent.type == "attribute" and node.field == "object" and isinstance(parent.kind, k.Api)
+    return [
+        Use(*source.position(start), *source.position(end), api)
+        for start, end, api in named_uses(inference)
+    ]
 
 
 @lru_cache(maxsize=4096)

@@ -17,12 +17,17 @@ from torchport_translators.bugs.records import (
     record_text,
     write_record,
 )
+from torchport_translators.bugs.retrieve import CARDS, Card, card, cards
 
 __all__ = [
+    "CARDS",
     "CATEGORIES",
+    "Card",
     "Fix",
     "Record",
     "RecordError",
+    "card",
+    "cards",
     "corpus",
     "parse_record",
     "read_records",
