@@ -149,7 +149,7 @@ def _matches(pattern: object, node: object, found: _Found) -> bool:
         name = _hole(pattern)
         if name is not None and isinstance(node, ast.expr):
             if name in found:
-                return ast.dump(found[name][0]) == ast.dump(node)
+                return ast.unparse(found[name][0]) == ast.unparse(node)
             found[name] = [node]
             return True
         if type(pattern) is not type(node):

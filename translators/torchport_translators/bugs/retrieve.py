@@ -157,6 +157,12 @@ def cards(
     return [card(record) for record in _covering(found, limit)]
 
 
+def about(apis: Iterable[str], target: str) -> list[Record]:
+    """The records about any of these full torch names, or their other spellings."""
+    wanted = {_plain(api) for api in apis}
+    return [r for r in corpus(target) if any(_plain(api) in wanted for api in r.apis)]
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """What a record is looked for by: torch names, words, and features of the code."""
@@ -253,11 +259,16 @@ def _text(record: Record) -> str:
     )
 
 
+_SPELT = ("torch.nn.functional.", "torch.Tensor.", "torch.special.", "torch.")
+
+
 def _plain(api: str) -> str:
-    """One name for what torch has as a function, a method, in place, and as a module's function."""
-    name = api.rpartition(".")[2]
-    dunder = name.startswith("__")
-    return name if dunder else name.removesuffix("_").lower().replace("_", "")
+    """One name for what torch has as a function, a method, and in place."""
+    for prefix in _SPELT:
+        name = api.removeprefix(prefix)
+        if name != api and "." not in name:
+            return name if name.startswith("__") else name.removesuffix("_")
+    return api
 
 
 def _covering(found: Iterable[tuple[float, Record]], limit: int) -> list[Record]:
