@@ -46,6 +46,8 @@ class Verified:
                 return f"the fix {fix.find.text!r} matches nothing in the wrong port."
             if verdict.status != "verified":
                 return f"the fix {fix.find.text!r} does not mend the wrong port: {verdict.message}"
+            if fix.apply(self.record.texts()["fixed"]) is not None:
+                return f"the fix {fix.find.text!r} would change the fixed port, too."
         return ""
 
 

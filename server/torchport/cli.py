@@ -50,6 +50,11 @@ COMMANDS = {
         "explain",
         "Show the rule for a torch API, or what a finding means.",
     ),
+    "bugs": Entry(
+        "torchport_checks.bugs_commands",
+        "bugs",
+        "Show, verify and add records of mistakes in porting.",
+    ),
     "lsp": Entry(
         "torchport_server.commands", "lsp", "Serve editors over the Language Server Protocol."
     ),

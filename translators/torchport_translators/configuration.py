@@ -49,6 +49,7 @@ class Configuration:
             all that are found.
         timeout: seconds for one request to a lane.
         memory: MiB that one lane may take.
+        bugs: the folder of the project's own bug records, relative to the pyproject.toml.
         containment: "off" where the code that is checked has to write files or use the network.
         path: the pyproject.toml; None without one.
     """
@@ -62,8 +63,16 @@ class Configuration:
     device: Frameworks = field(default_factory=Frameworks)
     timeout: float = 120.0
     memory: int = 8192
+    bugs: str | None = None
     containment: Literal["auto", "off"] = "auto"
     path: Path | None = None
+
+    @property
+    def bugs_folder(self) -> Path | None:
+        """Where the project's own bug records are."""
+        if self.bugs is None or self.path is None:
+            return None
+        return self.path.parent / self.bugs
 
     def interpreter(self, framework: str) -> str | None:
         """The interpreter that has a framework; None for the one that runs torchport."""

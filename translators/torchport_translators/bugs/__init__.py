@@ -6,6 +6,7 @@ its mistake is near: in hovers, beside a line that diverges, and in a language m
 
 from __future__ import annotations
 
+from torchport_translators.bugs.known import Mistake, Place, mistakes
 from torchport_translators.bugs.records import (
     CATEGORIES,
     Fix,
@@ -17,13 +18,22 @@ from torchport_translators.bugs.records import (
     record_text,
     write_record,
 )
+from torchport_translators.bugs.retrieve import CARDS, Card, about, card, cards
 
 __all__ = [
+    "CARDS",
     "CATEGORIES",
+    "Card",
     "Fix",
+    "Mistake",
+    "Place",
     "Record",
     "RecordError",
+    "about",
+    "card",
+    "cards",
     "corpus",
+    "mistakes",
     "parse_record",
     "read_records",
     "record_text",

@@ -25,7 +25,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import cast
+from typing import NamedTuple, cast
 
 _HOLE = re.compile(r"\$(\*?)([a-z_]\w*)")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$")  # as `ast` counts them
@@ -39,6 +39,15 @@ _Found = dict[str, list[ast.AST]]
 
 class PatternError(ValueError):
     """A pattern does not parse; the message says why."""
+
+
+class Match(NamedTuple):
+    """A mistake in a text: its offsets, its first line (from 1), and what stands in its place."""
+
+    start: int
+    end: int
+    line: int
+    text: str
 
 
 @dataclass(frozen=True)
@@ -61,39 +70,44 @@ class Pattern:
         """Whether it stands for a value."""
         return isinstance(self._node, ast.Expr)
 
-    def replaced(self, text: str, by: str, line: int | None = None) -> str | None:
-        """The text with what matches replaced; None where nothing does, or the text does not parse.
+    def matches(self, text: str, by: str, lines: range | None = None) -> list[Match]:
+        """Where the pattern is in a text, in order, none inside another; empty if that does not parse.
 
         Args:
-            by: what stands in its place, with the holes of this pattern.
-            line: the line (from 1) that a match must touch; any if it is None.
+            by: what stands in its place, with the holes of this pattern. Where that would give an
+                argument twice, the pattern does not match: somebody has mended it already.
+            lines: the lines (from 1) that a match must touch; any if it is None.
         """
         try:
             tree = ast.parse(text)
         except (SyntaxError, ValueError, RecursionError):
-            return None
+            return []
         pattern: ast.AST = self._node
         whole = self.statement or not self.is_expression
         if isinstance(pattern, ast.Expr) and not whole:
             pattern = pattern.value
-        edits: list[tuple[int, int, str]] = []
-        lines = _LINE.findall(text)
+        split = _LINE.findall(text)
+        made: list[Match] = []
         for node in _outermost_first(tree):
             found: _Found = {}
+            end_line = node.end_lineno or node.lineno
+            if lines is not None and (end_line < lines.start or node.lineno >= lines.stop):
+                continue
             if not _matches(pattern, node, found):
                 continue
-            assert isinstance(node, ast.stmt | ast.expr)
-            if line is not None and not node.lineno <= line <= (node.end_lineno or node.lineno):
+            start, end = _span(node, split)
+            new = _filled(by, found, text)
+            if (made and start < made[-1].end) or _gives_twice(new):
                 continue
-            start, end = _span(node, lines)
-            if edits and start < edits[-1][1]:
-                continue  # inside one that is replaced already
-            edits.append((start, end, _filled(by, found, text)))
-        if not edits:
-            return None
-        for start, end, new in reversed(edits):
-            text = text[:start] + new + text[end:]
-        return text
+            made.append(Match(start, end, node.lineno, new))
+        return made
+
+    def replaced(self, text: str, by: str, lines: range | None = None) -> str | None:
+        """The text with what matches replaced; None where nothing does (see `matches`)."""
+        made = self.matches(text, by, lines)
+        for match in reversed(made):
+            text = text[: match.start] + match.text + text[match.end :]
+        return text if made else None
 
 
 def _parsed(text: str) -> ast.stmt:
@@ -105,7 +119,14 @@ def _parsed(text: str) -> ast.stmt:
     return node
 
 
-def _outermost_first(tree: ast.AST) -> Iterator[ast.AST]:
+def _gives_twice(code: str) -> bool:
+    """Whether a call in it has a keyword twice."""
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    named = [[keyword.arg for keyword in call.keywords if keyword.arg] for call in calls]
+    return any(len(names) != len(set(names)) for names in named)
+
+
+def _outermost_first(tree: ast.AST) -> Iterator[ast.stmt | ast.expr]:
     """All nodes by where they begin, the larger ones first."""
     nodes = [n for n in ast.walk(tree) if isinstance(n, ast.stmt | ast.expr)]
     return iter(
@@ -128,7 +149,7 @@ def _matches(pattern: object, node: object, found: _Found) -> bool:
         name = _hole(pattern)
         if name is not None and isinstance(node, ast.expr):
             if name in found:
-                return ast.dump(found[name][0]) == ast.dump(node)
+                return ast.unparse(found[name][0]) == ast.unparse(node)
             found[name] = [node]
             return True
         if type(pattern) is not type(node):

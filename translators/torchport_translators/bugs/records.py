@@ -11,7 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from torchport_translators.bugs.patterns import Pattern, PatternError
+from packaging.requirements import InvalidRequirement, Requirement
+
+from torchport_translators.bugs.patterns import Match, Pattern, PatternError
 from torchport_translators.files import write_port
 from torchport_translators.findings import Target
 
@@ -85,10 +87,13 @@ class Fix:
     find: Pattern
     replace: str
 
-    def apply(self, text: str, line: int | None = None) -> str | None:
-        """The text with the mistake mended, on one line (from 1) if that is given; None where
-        the mistake is not in it."""
-        return self.find.replaced(text, self.replace, line)
+    def apply(self, text: str) -> str | None:
+        """The text with the mistake mended wherever it is; None where it is not in it."""
+        return self.find.replaced(text, self.replace)
+
+    def places(self, text: str, lines: range | None = None) -> list[Match]:
+        """Where the mistake is in a text, and what mends it; `lines` are those (from 1) to look at."""
+        return self.find.matches(text, self.replace, lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,13 @@ class Record:
     fixed: str
     fixes: tuple[Fix, ...] = ()
     path: Path | None = None
+
+    def holds(self, versions: Mapping[str, str]) -> bool:
+        """Whether the wrong port is wrong with these versions of packages; of others it is said to be."""
+        requirements = map(Requirement, self.versions)
+        return all(
+            r.specifier.contains(versions[r.name], True) for r in requirements if r.name in versions
+        )
 
     @property
     def definition(self) -> str:
@@ -201,6 +213,14 @@ def parse_record(text: str, name: str, path: Path | None = None) -> Record:
     need(len(set(last.values())) == 1, f"the blocks define different names last: {last}.")
     why = found["rest"][: _BLOCK.search(found["rest"]).start()].strip()  # type: ignore[union-attr]
     need(why, "a paragraph below the heading says why.")
+    versions = _strings(head, "versions", place, ())
+    for version in versions:
+        try:
+            Requirement(version)
+        except InvalidRequirement as error:
+            raise RecordError(
+                f"{place}: {version!r} is no requirement such as jax>=0.4."
+            ) from error
     return Record(
         id=f"{head['target']}/{name}",
         target=Target(head["target"]),
@@ -209,7 +229,7 @@ def parse_record(text: str, name: str, path: Path | None = None) -> Record:
         apis=_strings(head, "apis", place),
         symptom=head["symptom"],
         seen=head["seen"],
-        versions=_strings(head, "versions", place, ()),
+        versions=versions,
         why=why,
         full=head.get("check") == "full",
         torch=blocks["torch"],
