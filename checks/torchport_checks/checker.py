@@ -17,7 +17,7 @@ from torchport_checks.known import with_known_mistakes
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
 from torchport_checks.mutate import MutationScore, plant
 from torchport_checks.options import CheckOptions, Framework, Target
-from torchport_checks.pair import Lanes, Pair, target_of
+from torchport_checks.pair import Lanes, Pair, code_of, target_of
 from torchport_checks.replay import Replays
 from torchport_checks.store import VerdictStore, content_key, project_root
 from torchport_checks.verdicts import Category, DefinitionVerdict, Verdict
@@ -138,7 +138,7 @@ class Checker:
                 verdict.
         """
         source, port = source.resolve(), port.resolve()
-        texts = texts or (source.read_bytes(), port.read_bytes())
+        texts = texts or (code_of(source), code_of(port))
         worker = self._free.get()
         try:
             return self._check(worker, source, port, texts, definitions, progress, fresh)
@@ -162,7 +162,7 @@ class Checker:
             LaneFailure: a framework is missing.
         """
         source, port = source.resolve(), port.resolve()
-        texts = source.read_bytes(), port.read_bytes()
+        texts = code_of(source), code_of(port)
         worker = self._free.get()
         try:
             lanes = worker.for_target(target_of(texts[1]))

@@ -18,8 +18,24 @@ from torchport_checks.store import file_hash
 from torchport_checks.subject import Definition
 from torchport_checks.verdicts import Category, DefinitionVerdict
 from torchport_checks.worker.protocol import Array
+from torchport_translators import notebooks
 
 _IMPORTS_MLX = re.compile(rb"^\s*(?:import|from)\s+mlx\b", re.MULTILINE)
+
+
+def code_of(path: Path) -> bytes:
+    """The Python of a file, of a notebook that of its code cells.
+
+    Raises:
+        OSError: it cannot be read, or is no notebook.
+    """
+    data = path.read_bytes()
+    if path.suffix != notebooks.SUFFIX:
+        return data
+    try:
+        return notebooks.Notebook.read(data).text.encode()
+    except notebooks.NotebookError as error:
+        raise OSError(f"{path} is not a notebook: {error}.") from error
 
 
 def target_of(port: bytes) -> Target:

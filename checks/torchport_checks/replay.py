@@ -24,7 +24,7 @@ from torchport_checks.draws import Case
 from torchport_checks.judging import judge
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
 from torchport_checks.options import CheckOptions, Target
-from torchport_checks.pair import Lanes, Pair
+from torchport_checks.pair import Lanes, Pair, code_of
 from torchport_checks.shrink import Shrunk, used
 from torchport_checks.spec import Spec
 from torchport_checks.store import content_key, file_hash, project_root
@@ -292,7 +292,7 @@ def run_replay(path: Path, options: CheckOptions) -> Replayed:
     options = options.model_copy(update={"seed": replay.seed})
     case = Case(replay.draw, Call(args, kwargs), replay.train)
     try:
-        texts = (sides[0].read_bytes(), sides[1].read_bytes())
+        texts = (code_of(sides[0]), code_of(sides[1]))
         pair = Pair(Lanes([torch], [port]), options, sides[0], sides[1], texts)
         listed, ported = pair.load()
         lines = [{entry["name"]: entry["line"] for entry in listed}, ported]

@@ -22,6 +22,13 @@ TABLE = [
     # What a hole stands for is put into parentheses where it needs them.
     ("jnp.square($x)", "$x * $x", "jnp.square(a + b)", "(a + b) * (a + b)"),
     ("jnp.square($x)", "$x * $x", "jnp.square(f(a))", "f(a) * f(a)"),
+    (
+        "jnp.square($x)",
+        "$x * $x",
+        "jnp.square(a).sum() + f(jnp.square(b))",
+        "(a * a).sum() + f(b * b)",
+    ),
+    ("f($x, $*rest)", "g($x, (2,), $*rest)", "f(1)", "g(1, (2,))"),
     ("f($a, $b)", "g($b, $a)", "f(x + 1, y if z else w)", "g(y if z else w, x + 1)"),
     # One hole stands for one thing.
     ("$x - $x", "0", "a.b - a.b", "0"),

@@ -69,8 +69,9 @@ class Plan:
     def port_name(self, file: SourceFile) -> str | None:
         """The module name of a file's port; None where it is not among those of other files."""
         if self.in_place:
-            return file.path.stem
-        return None if self.out is not None and self.out.suffix == ".py" else self.port(file).stem
+            return file.path.stem if file.path.suffix == ".py" else None
+        alone = self.out is not None and self.out.suffix in (".py", ".ipynb")
+        return None if alone or file.path.suffix != ".py" else self.port(file).stem
 
     def problem(self, files: Sequence[SourceFile]) -> str:
         """Why these files cannot be ported so; empty if they can."""

@@ -100,10 +100,11 @@ def count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def show_finding(name: str, finding: Finding, err: bool) -> None:
+def show_finding(result: Ported, finding: Finding, err: bool) -> None:
     """One line: where, how severe, what."""
     severity = click.style(finding.severity.value, fg=_COLOURS[finding.severity], bold=True)
-    place = f"{name}:{finding.line}:{finding.column + 1}"
+    line = result.source.where(finding.line) if result.source is not None else finding.line
+    place = f"{result.name}:{line}:{finding.column + 1}"
     code = click.style(f"[{finding.code}]", dim=True)
     click.echo(f"{place}: {severity}: {finding.message} {code}", err=err)
 
@@ -125,7 +126,7 @@ def show_ported(result: Ported, err: bool = False) -> None:
         aside = f", {count(ignored, 'finding')} ignored" if ignored else ""
         click.echo(f"{arrow}: {ported}{aside}{same}", err=err)
     for finding in result.translation.findings:
-        show_finding(result.name, finding, err)
+        show_finding(result, finding, err)
 
 
 def show_help_for(results: Sequence[Ported], err: bool = False) -> None:
@@ -149,7 +150,7 @@ def check_outputs(paths: Sequence[str], found: Found, plan: Plan) -> None:
     stdin = any(file.path == STDIN for file in found.files)
     if stdin and (len(paths) > 1 or plan.in_place):
         raise click.UsageError("'-' (standard input) goes alone, and cannot be replaced in place.")
-    one_port = plan.out is not None and plan.out.suffix == ".py"
+    one_port = plan.out is not None and plan.out.suffix in (".py", ".ipynb")
     if one_port and len(found.files) > 1:
         raise click.UsageError(
             f"{plan.out} is one file, and there are {len(found.files)} to port: give -o a folder."

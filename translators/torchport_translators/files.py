@@ -17,10 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from torchport_translators import notebooks
 from torchport_translators.configuration import Configuration
 from torchport_translators.emit.header import edited_by_hand, read_header
 
 MAX_BYTES = 5 * 2**20
+MAX_NOTEBOOK_BYTES = 100 * 2**20
+"""Of a notebook, whose outputs may hold pictures."""
 STDIN = Path("-")
 
 _IMPORTS_TORCH = re.compile(
@@ -83,18 +86,32 @@ class Text:
         encoding: in which it was written.
         bom: whether it begins with a byte order mark.
         note: what the reader should know of how it was read; empty if nothing.
+        notebook: what it is the code of.
     """
 
     text: str
     encoding: str = "utf-8"
     bom: bool = False
     note: str = ""
+    notebook: notebooks.Notebook | None = None
+
+    def where(self, line: int) -> str:
+        """A line (from 1) for the reader."""
+        return str(line) if self.notebook is None else self.notebook.where(line)
 
     def encode(self, text: str) -> bytes:
-        """`text`, which is a port of this one, as bytes of the same encoding.
+        """`text`, which is a port of this one, as bytes of the same encoding, or as a notebook.
 
         Every encoding of Python sources has what a port adds to the author's text, which is ASCII.
+
+        Raises:
+            FileProblem: cells cannot be told apart in it.
         """
+        if self.notebook is not None:
+            try:
+                return self.notebook.ported(text)
+            except notebooks.NotebookError as error:
+                raise FileProblem(f"The port is no notebook: {error}.") from error
         data = text.encode(self.encoding)
         return codecs.BOM_UTF8 + data if self.bom else data
 
@@ -102,7 +119,7 @@ class Text:
 def find_files(arguments: Sequence[str], configuration: Configuration) -> Found:
     """The files that the arguments name: files, folders, globs, and `-` for standard input.
 
-    From a folder or a glob only files that import torch are taken. Ports, which begin with torchport's header,
+    From a folder or a glob only files and notebooks that import torch are taken. Ports, which begin with torchport's header,
     are passed over however they are named. A file is taken once.
 
     Raises:
@@ -162,17 +179,24 @@ def _walk(folder: Path, configuration: Configuration) -> Iterator[Path]:
         for name in sorted(files):
             path = here / name
             hidden = name.startswith(".")
-            if name.endswith(".py") and not hidden and not configuration.excluded(path):
+            if (
+                name.endswith((".py", notebooks.SUFFIX))
+                and not hidden
+                and not configuration.excluded(path)
+            ):
                 yield path
 
 
 def _reason_to_pass_over(path: Path, named: bool) -> str:
     try:
         with path.open("rb") as file:
-            if path.stat().st_size > MAX_BYTES:
+            notebook = path.suffix == notebooks.SUFFIX
+            if path.stat().st_size > (MAX_NOTEBOOK_BYTES if notebook else MAX_BYTES):
                 return "" if named else "too large"
             data = file.read()
-    except OSError:
+            if notebook:
+                data = decode(data, str(path)).text.encode()
+    except (OSError, FileProblem):
         return ""  # reading it again says why it cannot be read
     if b"# torchport: source=" in data and read_header(data.decode("utf-8", "replace")):
         return "written by torchport"
@@ -182,37 +206,45 @@ def _reason_to_pass_over(path: Path, named: bool) -> str:
 
 
 def read_source(path: Path, stdin: BinaryIO | None = None) -> Text:
-    """The text of a Python file, or of `stdin` for `STDIN`.
+    """The text of a Python file, of a notebook's code cells, or of `stdin` for `STDIN`.
 
     The encoding is that of a byte order mark or of a PEP 263 line, else UTF-8, else Latin-1, which
     is then noted.
 
     Raises:
-        FileProblem: it cannot be read, is not text, or is larger than `MAX_BYTES`.
+        FileProblem: it cannot be read, is not text, or is larger than `MAX_BYTES` (a notebook: than
+            `MAX_NOTEBOOK_BYTES`).
     """
     name = "standard input" if path == STDIN else str(path)
+    most = MAX_NOTEBOOK_BYTES if path.suffix == notebooks.SUFFIX else MAX_BYTES
     try:
         if path == STDIN:
-            data = (stdin or sys.stdin.buffer).read(MAX_BYTES + 1)
+            data = (stdin or sys.stdin.buffer).read(most + 1)
         else:
             with path.open("rb") as file:
-                data = file.read(MAX_BYTES + 1)
+                data = file.read(most + 1)
     except OSError as error:
         raise FileProblem(f"{name} cannot be read: {error.strerror}.") from error
-    if len(data) > MAX_BYTES:
+    if len(data) > most:
         raise FileProblem(
-            f"{name} is larger than {MAX_BYTES >> 20} MiB, which no module written by people is. "
+            f"{name} is larger than {most >> 20} MiB, which no module written by people is. "
             "Port the files it was made from, or the part that matters."
         )
     return decode(data, name)
 
 
 def decode(data: bytes, name: str) -> Text:
-    """The text of `data`, which is the content of the file `name`.
+    """The text of `data`, which is the content of the file `name`: of a notebook, its code.
 
     Raises:
         FileProblem: it is not text, or of an encoding that Python does not know.
     """
+    if name.endswith(notebooks.SUFFIX):
+        try:
+            notebook = notebooks.Notebook.read(data)
+        except notebooks.NotebookError as error:
+            raise FileProblem(f"{name} is not a notebook: {error}.") from error
+        return Text(notebook.text, notebook=notebook)
     if b"\0" in data:
         raise FileProblem(
             f"{name} is not a Python text: it holds NUL bytes, as binary files and UTF-16 do."
@@ -256,12 +288,13 @@ def port_path(
 ) -> Path:
     """Where the port of a file goes: `NAME_jax.py` beside it, or below the folder `out`.
 
-    `out` that ends in `.py` is the port itself.
+    The port of a notebook is one. `out` that ends in `.py` or `.ipynb` is the port itself.
     """
-    if out is not None and out.suffix == ".py":
+    if out is not None and out.suffix in (".py", notebooks.SUFFIX):
         return out
     suffix = configuration.suffix.replace("{target}", target)
-    name = f"{file.path.stem}{suffix}.py"
+    ending = notebooks.SUFFIX if file.path.suffix == notebooks.SUFFIX else ".py"
+    name = f"{file.path.stem}{suffix}{ending}"
     return file.path.with_name(name) if out is None else out / file.below.parent / name
 
 

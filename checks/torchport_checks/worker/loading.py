@@ -82,6 +82,10 @@ class Loaded:
         self.module.__file__ = path
         self._forget(project)
         linecache.checkcache(path)
+        if self.path.suffix != ".py":
+            # A notebook: what is shown of its lines, and `inspect.getsource`, is of its code.
+            lines = source.decode("utf-8", "replace").splitlines(keepends=True)
+            linecache.cache[path] = (len(source), None, lines, path)
         sys.path[:0] = map(str, self.roots)
         sys.modules[self.module.__name__] = self.module
         top = self.roots[-1]

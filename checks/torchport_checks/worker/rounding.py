@@ -93,6 +93,7 @@ class RandomRounding(TorchDispatchMode):
         def move(leaf: Any) -> Any:
             if not isinstance(leaf, torch.Tensor):
                 return leaf
+            leaf = leaf.resolve_conj().resolve_neg()  # inside an operation those bits are not seen
             return leaf * (1 + size * self._signs(leaf)) if _is_double(leaf) else leaf.clone()
 
         return move

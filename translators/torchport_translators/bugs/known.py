@@ -12,7 +12,7 @@ from torchport_translators.catalogue.load import catalogue
 from torchport_translators.emit.assemble import top_level
 from torchport_translators.source.infer import Inference
 from torchport_translators.source.syntax import Source
-from torchport_translators.source.uses import named_uses, operator_uses
+from torchport_translators.source.uses import named_uses, other_uses
 
 _ALIKE = 0.6
 """How alike two pieces of code must be, at least, to be the same mistake (1: equal)."""
@@ -92,7 +92,7 @@ def _used(source: str, name: str, target: str) -> dict[str, set[int]]:
     inference = Inference(text, catalogue(target))
     lines = _lines_of(text, name)
     used: dict[str, set[int]] = {}
-    for start, _, api in (*named_uses(inference), *operator_uses(inference)):
+    for start, _, api in (*named_uses(inference), *other_uses(inference)):
         line = text.position(start)[0]
         if lines is None or line in lines:
             used.setdefault(api, set()).add(line)

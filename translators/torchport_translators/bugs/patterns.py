@@ -7,10 +7,11 @@ and `$*rest` at the end of a call for the arguments that are left, keywords incl
     >>> var.replaced("y = jnp.var(a + b, axis=1) / 2", "jnp.var($x, $*rest, ddof=1)")
     'y = jnp.var(a + b, axis=1, ddof=1) / 2'
 
-What a placeholder stands for keeps its text, in parentheses where it needs them:
+What a placeholder stands for keeps its text, in parentheses where it needs them, as what takes the
+place of a match does:
 
-    >>> Pattern("jnp.sqrt($x)").replaced("jnp.sqrt(a + b)", "$x ** 0.5")
-    '(a + b) ** 0.5'
+    >>> Pattern("jnp.sqrt($x)").replaced("jnp.sqrt(a + b).T", "$x ** 0.5")
+    '((a + b) ** 0.5).T'
 
 A statement is a pattern, too:
 
@@ -33,6 +34,9 @@ _ONE, _REST = "hole_", "rest_"
 _ATOMS = (
     ast.Name, ast.Constant, ast.Call, ast.Attribute, ast.Subscript, ast.List, ast.Tuple, ast.Dict,
     ast.Set, ast.ListComp, ast.SetComp, ast.DictComp, ast.JoinedStr,
+)  # fmt: skip
+_PLAIN_PARENTS = (
+    ast.stmt, ast.keyword, ast.Tuple, ast.List, ast.Dict, ast.FormattedValue,
 )  # fmt: skip
 _Found = dict[str, list[ast.AST]]
 
@@ -87,6 +91,7 @@ class Pattern:
         if isinstance(pattern, ast.Expr) and not whole:
             pattern = pattern.value
         split = _LINE.findall(text)
+        parents = {inner: node for node in ast.walk(tree) for inner in ast.iter_child_nodes(node)}
         made: list[Match] = []
         for node in _outermost_first(tree):
             found: _Found = {}
@@ -97,6 +102,8 @@ class Pattern:
                 continue
             start, end = _span(node, split)
             new = _filled(by, found, text)
+            if _is_operation(new) and not _is_between_commas(node, parents.get(node)):
+                new = f"({new})"
             if (made and start < made[-1].end) or _gives_twice(new):
                 continue
             made.append(Match(start, end, node.lineno, new))
@@ -117,6 +124,21 @@ def _parsed(text: str) -> ast.stmt:
     except (SyntaxError, ValueError) as error:
         raise PatternError(f"the pattern {text!r} is not one statement or expression.") from error
     return node
+
+
+def _is_operation(code: str) -> bool:
+    """Whether it is an expression that an operator or a dot beside it would take apart."""
+    (node,) = ast.parse(code).body
+    return isinstance(node, ast.Expr) and not isinstance(node.value, _ATOMS)
+
+
+def _is_between_commas(node: ast.AST, parent: ast.AST | None) -> bool:
+    """Whether nothing beside a node can take a part of what stands in its place."""
+    if isinstance(parent, ast.Call):
+        return node is not parent.func
+    if isinstance(parent, ast.Subscript):
+        return node is parent.slice
+    return isinstance(parent, _PLAIN_PARENTS)
 
 
 def _gives_twice(code: str) -> bool:
@@ -215,9 +237,11 @@ def _filled(by: str, found: _Found, text: str) -> str:
         inner = segment(nodes[0])
         return inner if isinstance(nodes[0], _ATOMS) or _stands_alone(match) else f"({inner})"
 
-    filled = _HOLE.sub(fill, by)
-    # A rest of nothing leaves its comma.
-    return re.sub(r"\(\s*,\s*", "(", re.sub(r",\s*(?=[,)])", "", filled))
+    for name, nodes in found.items():
+        if name.startswith(_REST) and not nodes:  # a rest of nothing takes its comma along
+            hole = rf"\$\*{name.removeprefix(_REST)}\b"
+            by = re.sub(rf",\s*{hole}|{hole}\s*,\s*|{hole}", "", by)
+    return _HOLE.sub(fill, by)
 
 
 def _stands_alone(match: re.Match[str]) -> bool:

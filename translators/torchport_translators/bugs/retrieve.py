@@ -20,7 +20,7 @@ from torchport_translators.bugs.records import Record, corpus
 from torchport_translators.catalogue.load import catalogue
 from torchport_translators.source.infer import Inference
 from torchport_translators.source.syntax import Source
-from torchport_translators.source.uses import named_uses, operator_uses
+from torchport_translators.source.uses import named_uses, other_uses
 
 CARDS = 6
 """How many records a prompt gets unless told otherwise."""
@@ -184,7 +184,7 @@ def apis_of(source: str, target: str) -> set[str]:
     """The full names of torch's API that a source uses, operators included."""
     try:
         inference = Inference(Source(source), catalogue(target))
-        return {api for _, _, api in (*named_uses(inference), *operator_uses(inference))}
+        return {api for _, _, api in (*named_uses(inference), *other_uses(inference))}
     except RecursionError:
         return set()  # nested too deeply to be read
 

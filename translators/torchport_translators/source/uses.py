@@ -40,14 +40,18 @@ def named_uses(inference: Inference) -> Iterator[tuple[int, int, str]]:
         yield start.start, named.end, api
 
 
-def operator_uses(inference: Inference) -> Iterator[tuple[int, int, str]]:
-    """Each operator on a tensor, as the method that it calls: `torch.Tensor.__add__`."""
+def other_uses(inference: Inference) -> Iterator[tuple[int, int, str]]:
+    """Each operator on a tensor, as the method that it calls (`torch.Tensor.__add__`), and each of its
+    attributes that is no method."""
     for node in inference.source.root.walk():
         try:
             name = _operator(inference.source, node)
         except Malformed:
             continue
-        if name:
+        if node.type == "attribute" and not isinstance(node.kind, k.Method):
+            if _is_tensor(node["object"]):
+                yield node.start, node.end, f"torch.Tensor.{inference.source[node['attribute']]}"
+        elif name:
             yield node.start, node.end, f"torch.Tensor.__{name}__"
 
 
