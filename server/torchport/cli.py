@@ -40,6 +40,16 @@ COMMANDS = {
     "check": Entry(
         "torchport_checks.commands", "check", "Run a port against its original and judge it."
     ),
+    "batch": Entry(
+        "torchport_checks.session_commands",
+        "batch",
+        "Port and check many files, in a session that can be resumed.",
+    ),
+    "tui": Entry(
+        "torchport_tui.commands",
+        "tui",
+        "Review a session in the terminal: diffs, verdicts, findings.",
+    ),
     "replay": Entry(
         "torchport_checks.commands",
         "replay",
