@@ -316,7 +316,7 @@ class Session:
         elif not self.review:
             written = write_port(port, source.encode(text), ported.file.path)
             outcome = Outcome.WRITTEN if written else Outcome.UNCHANGED
-        items = list(_items(path, translation))
+        items = _items(path, translation)
         told = ported.data(text=False)
         with self._records.change() as change:
             change.execute(
@@ -374,7 +374,9 @@ class Session:
             if now is None or now[1] != texts:
                 return False
             old = {item.name: item for item in self.items(path)}
-            items = [_checked(item, verdict) for item in old.values() if item.name != MODULE]
+            items = [_checked(item, verdict) for item in old.values()]
+            if verdict.definitions and old.keys() == {MODULE} and not old[MODULE].failed:
+                items = []  # it defines something after all
             for definition in verdict.definitions:
                 if definition.name not in old:
                     fresh = replace(
@@ -384,7 +386,6 @@ class Session:
                         line=definition.source_line,
                     )
                     items.append(_checked(fresh, verdict))
-            items = items or [_checked(old[MODULE], verdict)]
             with self._records.change() as change:
                 change.execute(
                     "UPDATE files SET verdict = ?, again = 0 WHERE session = ? AND path = ?",
@@ -607,14 +608,21 @@ class Session:
         Raises:
             MergeProblem: some definitions cannot stand without the others.
         """
-        if self.review:
-            names = [name for name, state in states.items() if state is State.ACCEPTED]
-        else:
-            names = [name for name, state in states.items() if state is not State.REJECTED]
+        definitions = states.keys() - {MODULE} or {MODULE}
+        names = [
+            name
+            for name in states
+            if name in definitions
+            and (
+                states[name] is State.ACCEPTED
+                if self.review
+                else states[name] is not State.REJECTED
+            )
+        ]
+        original = evidence.original
         if not names:
             return evidence.before
-        original = evidence.original
-        if len(names) == len(states):
+        if len(names) == len(definitions):
             return original.encode(evidence.text)
         before = "" if evidence.before is None else decode(evidence.before, "the port").text
         name = relative_name(evidence.file.source, evidence.file.port)
@@ -757,8 +765,9 @@ def _lock(change: Any, number: int, pid: int | None, started: float | None) -> N
     take(change, number)
 
 
-def _items(path: str, translation: Translation) -> Iterable[Item]:
-    """A file's definitions, each name once; the file itself where it defines nothing."""
+def _items(path: str, translation: Translation) -> list[Item]:
+    """A file's definitions, each name once; and the file itself, where it defines nothing, or where
+    something is to be told of what stands outside them."""
     found: dict[str, Item] = {}
     for definition in translation.definitions:
         inside = [
@@ -779,12 +788,18 @@ def _items(path: str, translation: Translation) -> Iterable[Item]:
             ported=first.ported + definition.coverage.ported,
             findings=first.findings + len(inside),
         )
-    if not found:
-        whole = translation.coverage
-        number = sum(finding.severity != "info" for finding in translation.findings)
-        item = _module(path, State.PORTED)
-        return [replace(item, total=whole.total, ported=whole.ported, findings=number)]
-    return found.values()
+    whole, items = translation.coverage, list(found.values())
+    outside = replace(
+        _module(path, State.PORTED),
+        position=len(items),
+        total=whole.total - sum(item.total for item in items),
+        ported=whole.ported - sum(item.ported for item in items),
+        findings=sum(finding.severity != "info" for finding in translation.findings)
+        - sum(item.findings for item in items),
+    )
+    if not items or outside.findings > 0 or outside.ported < outside.total:
+        items.append(outside)
+    return items
 
 
 def _item(values: Sequence[Any]) -> Item:

@@ -138,13 +138,16 @@ class Evidence:
                 return definition
         return None
 
-    def findings(self, name: str = MODULE) -> list[dict[str, Any]]:
-        """The findings in one definition; of the whole file for `MODULE`."""
+    def findings(self, name: str) -> list[dict[str, Any]]:
+        """The findings in one definition; for `MODULE` those outside all of them."""
         found: list[dict[str, Any]] = self.told.get("findings", [])
-        if name == MODULE:
-            return found
-        for definition in self.told.get("definitions", []):
-            if definition["name"] == name:
-                first, last = definition["line"], definition["end_line"]
-                return [one for one in found if first <= one["line"] <= last]
-        return []
+        spans = [
+            (definition["line"], definition["end_line"])
+            for definition in self.told.get("definitions", [])
+            if name in (MODULE, definition["name"])
+        ]
+        return [
+            one
+            for one in found
+            if any(first <= one["line"] <= last for first, last in spans) != (name == MODULE)
+        ]
