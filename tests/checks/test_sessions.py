@@ -314,6 +314,7 @@ def test_a_session_that_is_killed_goes_on_where_it_was(project: Path) -> None:
     items = session.items()
     assert len({item.path for item in items}) == 200
     broken = {item.path for item in items if item.findings}
+    assert broken == {item.path for item in items if item.status == "error"}
     assert broken == {f"src/f{n:03}.py" for n in range(0, 200, 20)}
     assert exit_code(items) == 1
     whole = document(session)

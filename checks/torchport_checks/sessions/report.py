@@ -38,9 +38,8 @@ def exit_code(items: Iterable[Item]) -> int:
     for item in items:
         if item.state is State.REJECTED:
             continue
-        if item.category == Category.FRAMEWORK or (
-            item.status == "error" and item.state is State.FOUND
-        ):
+        unread = item.status == "error" and item.state is State.FOUND and not item.findings
+        if unread or item.category == Category.FRAMEWORK:
             return 2
         unchecked = not item.status and item.name != MODULE
         if item.failed or item.findings or (unchecked and item.state is not State.ACCEPTED):

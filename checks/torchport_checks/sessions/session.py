@@ -334,17 +334,25 @@ class Session:
 
     def _note_failure(self, path: str, ported: Ported) -> None:
         problem = ported.problem or " ".join(ported.notes)
+        findings = ported.translation.findings if ported.translation else ()
+        told = [finding for finding in findings if finding.severity != "info"]
+        if told:
+            problem = f"line {told[0].line}: {told[0].message}"
+        failed = ported.outcome is Outcome.FAILED or bool(told)
+        item = replace(
+            _module(path, State.FOUND),
+            line=told[0].line if told else 1,
+            findings=len(told),
+            status="error" if failed else "not_run",
+            category="" if failed else "NOTHING",
+            message=problem,
+        )
         with self._records.change() as change:
             change.execute(
                 "UPDATE files SET outcome = ?, problem = ? WHERE session = ? AND path = ?",
                 (ported.outcome.value, problem, self._id, path),
             )
             change.execute("DELETE FROM items WHERE session = ? AND path = ?", (self._id, path))
-            status = "error" if ported.outcome is Outcome.FAILED else "not_run"
-            category = "" if ported.outcome is Outcome.FAILED else "NOTHING"
-            item = replace(
-                _module(path, State.FOUND), status=status, category=category, message=problem
-            )
             _put(change, self._id, [item])
 
     def _source(self, path: str) -> SourceFile:
