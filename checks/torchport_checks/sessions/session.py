@@ -502,7 +502,8 @@ class Session:
         evidence = self.evidence(path) if target is not State.REVIEWED else None
         port = self._write(evidence, states) if evidence is not None else None
         with self._records.change() as change:
-            self._remember(change, step, label, path)
+            if state is not State.REVIEWED:  # to have looked is not taken back
+                self._remember(change, step, label, path)
             self._set_states(change, path, new)
         return len(new), port
 
