@@ -224,11 +224,11 @@ def _finding(one: dict[str, Any], lines: Sequence[str]) -> Iterator[Content]:
     yield Content.assemble(
         (severity, SEVERITIES[severity]), (f" [{one['code']}]", "$foreground 60%"), (api, "bold")
     )
-    yield Content(_INDENT + one["message"])
+    yield Content(one["message"])
     if 0 < at <= len(lines):
         text = lines[at - 1].rstrip()
         yield Content.assemble((f"{at:>6} ", "$foreground 60%"), (text, "on $surface-lighten-1"))
-    yield Content.assemble(_INDENT, (one["help"], "italic"))
+    yield Content.styled(one["help"], "italic")
     if one["api"]:
-        yield Content.styled(f"{_INDENT}torchport explain {one['api']}", "$foreground 60%")
+        yield Content.styled(f"torchport explain {one['api']}", "$foreground 60%")
     yield Content("")

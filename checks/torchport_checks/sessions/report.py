@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, cast
 
 from torchport_checks.sessions.session import Session
@@ -15,19 +15,35 @@ from torchport_translators.batch import Outcome
 _TIMINGS = frozenset(("seconds", "runs", "from_store"))
 
 
-def selected(items: Iterable[Item], selectors: Iterable[str]) -> list[Key]:
+def settled(items: Collection[Item]) -> set[Key]:
+    """The definitions that are verified, each by itself or by what uses it.
+
+    The latter where nothing else in its file failed, or waits.
+    """
+    open_files = {item.path for item in items if item.failed or not item.status}
+    return {
+        item.key
+        for item in items
+        if not item.failed
+        and (item.verified or (item.category == Category.NOTHING and item.path not in open_files))
+    }
+
+
+def selected(items: Collection[Item], selectors: Iterable[str]) -> list[Key]:
     """The definitions that any of the selectors means.
 
-    A selector is `all`, `verified`, or a glob of a definition's name, of its file, or of
-    `FILE:NAME`.
+    A selector is `all`, `verified` (what is `settled`), or a glob of a definition's name, of its
+    file, or of `FILE:NAME`.
     """
-    wanted = list(selectors)
-    return [item.key for item in items if any(_means(selector, item) for selector in wanted)]
+    wanted, verified = list(selectors), settled(items)
+    return [
+        item.key for item in items if any(_means(selector, item, verified) for selector in wanted)
+    ]
 
 
-def _means(selector: str, item: Item) -> bool:
+def _means(selector: str, item: Item, verified: Collection[Key]) -> bool:
     if selector in ("all", "verified"):
-        return selector == "all" or item.verified
+        return selector == "all" or item.key in verified
     names = (item.name, item.path, f"{item.path}:{item.name}")
     return any(fnmatch.fnmatchcase(name, selector) for name in names)
 

@@ -54,7 +54,7 @@ class LogScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield self._lines
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         self._fill()

@@ -37,9 +37,9 @@ class ReviewScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "decide('accepted')", "Accept"),
         Binding("x", "decide('rejected')", "Reject"),
-        Binding("z", "app.undo", "Undo"),
+        Binding("z", "app.undo", "Undo", show=False),
         Binding("e", "edit", "Edit"),
-        Binding("r", "check", "Check"),
+        Binding("r", "check", "Check", show=False),
         Binding("R", "replay", "Replay", show=False),
         Binding("tab", "go(1)", "Next", priority=True),
         Binding("shift+tab", "go(-1)", "Previous", show=False, priority=True),
@@ -48,8 +48,8 @@ class ReviewScreen(Screen[None]):
         Binding("3", "pane('findings-pane')", "Findings", show=False),
         Binding("c", "copy", "Copy", show=False),
         Binding("l", "app.log", "Log", show=False),
-        Binding("question_mark", "app.keys", "Keys", show=False),
         Binding("escape,q", "app.pop_screen", "Back"),
+        Binding("question_mark", "app.keys", "Keys"),
     ]
 
     def __init__(
@@ -73,12 +73,12 @@ class ReviewScreen(Screen[None]):
                 yield Static(id="verdict")
             with TabPane("3 Findings", id="findings-pane"), VerticalScroll():
                 yield Static(id="findings")
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
+        self.diff.focus()
         self.show()
         self._go_to_definition()
-        self.diff.focus()
 
     @property
     def key(self) -> Key:
@@ -129,7 +129,9 @@ class ReviewScreen(Screen[None]):
         app_of(self).post_message(FileChanged(item.path))
         self.call_after_refresh(self.diff.show_definition, item.line, item.port_line)
         self.show()
-        if self._evidence is None or item.failed:
+        if item.ported < item.total:
+            self.query_one(TabbedContent).active = "findings-pane"
+        elif self._evidence is None or item.failed:
             self.query_one(TabbedContent).active = "verdict-pane"
 
     def on_file_changed(self, message: FileChanged) -> None:

@@ -12,6 +12,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Input
 
 from torchport_checks.sessions import Engine, Item, Key, Session, State
+from torchport_checks.sessions.report import settled
 from torchport_translators.commands import count
 from torchport_tui.messages import FileChanged, app_of
 from torchport_tui.rows import COLUMNS, Column, Rows
@@ -70,7 +71,7 @@ class SessionScreen(Screen[None]):
                 yield self.table
                 yield self.filter
         yield self.preview
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         self.filter.display = False
@@ -195,16 +196,14 @@ class SessionScreen(Screen[None]):
         state = State(name)
         keys = self.rows.targets(self.table.list.cursor)
         chosen = set(keys)
-        unverified = [
-            item.key for item in self.rows.all() if item.key in chosen and not item.verified
-        ]
+        unverified = chosen - settled(list(self.rows.all()))
         if state is not State.ACCEPTED or len(keys) < 2 or not unverified:
             self._decide(keys, state)
             return
 
         def answered(answer: str | None) -> None:
             if answer == "verified":
-                self._decide([key for key in keys if key not in set(unverified)], state)
+                self._decide([key for key in keys if key not in unverified], state)
             elif answer == "all":
                 self._decide(keys, state)
 

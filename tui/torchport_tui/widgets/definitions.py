@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Static
+from textual.widget import Widget
 
 from torchport_checks.sessions import Item
 from torchport_tui.look import STATES, duration, look
@@ -83,7 +83,7 @@ class DefinitionList(Lines):
         Binding("end,G", "jump(-1)", "Last", show=False),
         Binding("right_square_bracket", "failure(1)", "Next failure", show=False),
         Binding("left_square_bracket", "failure(-1)", "Previous failure", show=False),
-        Binding("space", "mark", "Mark"),
+        Binding("space", "mark", "Mark", show=False),
         Binding("asterisk", "mark_all", "Mark all shown", show=False),
         Binding("enter", "open", "Review"),
     ]
@@ -240,7 +240,7 @@ def _cell(item: Item, column: Column) -> tuple[str, str]:
             return duration(item.seconds) if item.seconds else "", "$foreground 60%"
 
 
-class Head(Static):
+class Head(Widget):
     """The names of the columns; a click sorts by one."""
 
     class Chosen(Message):
@@ -263,6 +263,9 @@ class Head(Static):
             style = "bold" if self.rows.order == column else "$foreground 60%"
             parts += [(_fitted(title, cells, right=column in _RIGHT), style), " " * _GAP]
         return Content.assemble(*parts)
+
+    def on_resize(self) -> None:
+        self.refresh()
 
     def _columns(self) -> Iterable[tuple[Column, int]]:
         return columns(self.size.width - 1)  # beside the list's scrollbar

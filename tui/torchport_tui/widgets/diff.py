@@ -41,9 +41,9 @@ class DiffView(Lines):
         Binding("left_square_bracket", "hunk(-1)", "Previous hunk", show=False),
         Binding("right", "shift(1)", "Scroll right", show=False),
         Binding("left", "shift(-1)", "Scroll left", show=False),
-        Binding("y", "accept_hunk", "Take hunk"),
-        Binding("n", "reject_hunk", "Refuse hunk"),
-        Binding("s", "split", "Side by side"),
+        Binding("y", "accept_hunk", "Take"),
+        Binding("n", "reject_hunk", "Refuse"),
+        Binding("s", "split", "Split"),
     ]
 
     hunk: reactive[int] = reactive(0, repaint=False)

@@ -17,7 +17,7 @@ class Lines(ScrollView, can_focus=True):
     """Lines with a cursor. Subclasses say how many there are, and what one looks like."""
 
     DEFAULT_CSS = """
-    Lines { overflow-x: hidden; overflow-y: auto; scrollbar-size-vertical: 1; }
+    Lines { overflow-x: hidden; overflow-y: scroll; scrollbar-size-vertical: 1; }
     """
 
     cursor: reactive[int] = reactive(0, repaint=False)
@@ -58,9 +58,10 @@ class Lines(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         self.virtual_size = Size(0, self.count())
+        self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        number, width = y + self.scroll_offset.y, self.size.width
+        number, width = y + self.scroll_offset.y, self.scrollable_content_region.width
         base = self.visual_style
         if number >= self.count():
             return Strip.blank(width, base.rich_style)

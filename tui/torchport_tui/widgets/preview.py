@@ -6,6 +6,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from torchport_checks.sessions import Item
+from torchport_translators.commands import count
 from torchport_tui.look import STATES, look
 
 
@@ -34,4 +35,8 @@ class Preview(Static):
             head.append((f"  {item.findings} finding{'s' * (item.findings > 1)}", "$text-warning"))
         if marked:
             head.append((f"  ● {marked} marked", "bold $text-accent"))
-        self.update(Content("\n").join([Content.assemble(*head), Content(item.message)]))
+        text = item.message
+        if item.ported < item.total:
+            left = count(item.total - item.ported, "call")
+            text = f"{left} of torch not ported: Enter shows which, and what to do."
+        self.update(Content("\n").join([Content.assemble(*head), Content(text)]))
