@@ -370,7 +370,7 @@ def test_problems_are_told_and_nothing_is_overwritten(project: Path) -> None:
     [
         ("a\nb\nc\n", "a\nB\nc\n", [((1, 2), (1, 2))]),
         ("a\nb\n", "a\nb\nc\n", [((2, 2), (2, 3))]),
-        ("a\n\nb\n", "A\n\nB\n", [((0, 3), (0, 3))]),  # only blank lines part them
+        ("a\n\nb\n", "A\n\nB\n", [((0, 1), (0, 1)), ((2, 3), (2, 3))]),
         ("a\nb", "a\nc", [((1, 2), (1, 2))]),
         ("", "a\n", [((0, 0), (0, 1))]),
         ("a\x0cb\n", "a\x0cc\n", [((0, 1), (0, 1))]),  # a form feed ends no line

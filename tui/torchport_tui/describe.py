@@ -44,7 +44,7 @@ def _verdict(item: Item, evidence: Evidence | None, replayed: Replayed | None) -
     if found is None:
         return
     for line in explained(found):
-        yield Content.assemble(_INDENT, line)
+        yield Content(line)
     if found.located is not None:
         yield from _located(found, evidence)
     yield from _ran(found)
@@ -94,7 +94,7 @@ def _ran(found: DefinitionVerdict) -> Iterator[Content]:
         for title, used in (("built with", found.inputs.init), ("called with", found.inputs.call)):
             if used:
                 yield Content.assemble(_INDENT, (f"{title} ", "$foreground 60%"), _arguments(used))
-        draws = ", ".join(found.inputs.draws)
+        draws = "; ".join(found.inputs.draws)
         where = (
             f"inputs: {found.inputs.origin}; drawn: {draws or 'as given'}; seed {found.inputs.seed}"
         )
@@ -130,21 +130,9 @@ def _difference(one: Difference) -> Iterator[Content]:
     yield Content.assemble(
         "\n", (f"{one.category.value} ", "bold $text-error"), (one.where, "bold"), (f"  {one.case}", "$foreground 60%")
     )  # fmt: skip
-    yield from _indented(one.message.splitlines())
-    if one.torch is not None or one.port is not None:
-        index = f" at {list(one.index)}" if one.index is not None else ""
-        values = [f"torch {_number(one.torch)}", f"port {_number(one.port)}"]
-        if one.reference is not None:
-            values.append(f"float64 {_number(one.reference)}")
-        if one.tolerance is not None:
-            values.append(f"would pass with rtol {one.tolerance:.1e}")
-        yield Content(f"{_INDENT}worst{index}: {', '.join(values)}")
+    yield Content(one.message)
     if one.picture is not None:
         yield from heat_map(one.picture)
-
-
-def _number(value: float | str | None) -> str:
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 def heat_map(picture: Picture) -> Iterator[Content]:

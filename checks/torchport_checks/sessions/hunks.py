@@ -35,17 +35,11 @@ def lines_of(text: str) -> list[str]:
 
 @lru_cache(maxsize=8)
 def hunks_of(old: str, new: str) -> tuple[Hunk, ...]:
-    """Where two texts differ; what only blank lines part is one hunk."""
-    theirs, ours = lines_of(old), lines_of(new)
-    found: list[Hunk] = []
-    for kind, a, b, c, d in difflib.SequenceMatcher(None, theirs, ours, False).get_opcodes():
-        if kind == "equal":
-            continue
-        if found and not "".join(theirs[found[-1].old[1] : a]).strip():
-            found[-1] = Hunk((found[-1].old[0], b), (found[-1].new[0], d))
-        else:
-            found.append(Hunk((a, b), (c, d)))
-    return tuple(found)
+    """Where two texts differ."""
+    matcher = difflib.SequenceMatcher(None, lines_of(old), lines_of(new), False)
+    return tuple(
+        Hunk((a, b), (c, d)) for kind, a, b, c, d in matcher.get_opcodes() if kind != "equal"
+    )
 
 
 def rows(old: str, new: str) -> Iterator[Row]:

@@ -16,7 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Static, TabbedContent, TabPane
+from textual.widgets import ContentSwitcher, Footer, Static
 
 from torchport_checks.replay import Replayed, ReplayError, find_replay, run_replay
 from torchport_checks.sessions import Engine, Evidence, Item, Key, Session, SessionProblem, State
@@ -43,9 +43,9 @@ class ReviewScreen(Screen[None]):
         Binding("R", "replay", "Replay", show=False),
         Binding("tab", "go(1)", "Next", priority=True),
         Binding("shift+tab", "go(-1)", "Previous", show=False, priority=True),
-        Binding("1", "pane('diff-pane')", "Diff", show=False),
-        Binding("2", "pane('verdict-pane')", "Verdict", show=False),
-        Binding("3", "pane('findings-pane')", "Findings", show=False),
+        Binding("1", "pane('diff')", "Diff", show=False),
+        Binding("2", "pane('verdict')", "Verdict", show=False),
+        Binding("3", "pane('findings')", "Findings", show=False),
         Binding("c", "copy", "Copy", show=False),
         Binding("l", "app.log", "Log", show=False),
         Binding("escape,q", "app.pop_screen", "Back"),
@@ -66,13 +66,13 @@ class ReviewScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         yield Static(id="title")
-        with TabbedContent(initial="diff-pane"):
-            with TabPane("1 Diff", id="diff-pane"):
-                yield self.diff
-            with TabPane("2 Verdict", id="verdict-pane"), VerticalScroll():
-                yield Static(id="verdict")
-            with TabPane("3 Findings", id="findings-pane"), VerticalScroll():
-                yield Static(id="findings")
+        yield Static(id="panes")
+        with ContentSwitcher(initial="diff"):
+            yield self.diff
+            with VerticalScroll(id="verdict"):
+                yield Static()
+            with VerticalScroll(id="findings"):
+                yield Static()
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -96,14 +96,13 @@ class ReviewScreen(Screen[None]):
             self.diff.show(evidence.original.text, evidence.text)
         else:
             self.diff.show("", "")
-        self.query_one("#verdict", Static).update(verdict_text(item, evidence, self._replayed))
-        self.query_one("#findings", Static).update(findings_text(item, evidence))
-        number = len(evidence.findings(item.name)) if evidence else item.findings
-        tabs = self.query_one(TabbedContent)
-        tabs.get_tab("findings-pane").label = f"3 Findings ({number})" if number else "3 Findings"
-        seen = look(item)
-        tabs.get_tab("verdict-pane").label = f"2 Verdict {seen.mark}"
+        text = verdict_text(item, evidence, self._replayed)
+        self.query_one("#verdict > Static", Static).update(text)
+        self.query_one("#findings > Static", Static).update(findings_text(item, evidence))
         self._show_title()
+
+    def _pane(self) -> str:
+        return self.query_one(ContentSwitcher).current or "diff"
 
     def _show_title(self) -> None:
         item = self._item
@@ -120,6 +119,19 @@ class ReviewScreen(Screen[None]):
             parts.append(f"  hunk {self.diff.hunk + 1} of {len(self.diff.hunks)}, {taken} taken")
         parts.append((f"  {self._at + 1}/{len(self._keys)}", "$foreground 60%"))
         self.query_one("#title", Static).update(Content.assemble(*parts))
+        number = len(self._evidence.findings(item.name)) if self._evidence else item.findings
+        panes = {
+            "diff": "1 Diff",
+            "verdict": f"2 Verdict {seen.mark}",
+            "findings": f"3 Findings ({number})" if number else "3 Findings",
+        }
+        here = self._pane()
+        text = "  ".join(
+            f"[{'reverse bold' if name == here else '$foreground 60%'}]"
+            f"[@click=screen.pane('{name}')] {title} [/][/]"
+            for name, title in panes.items()
+        )
+        self.query_one("#panes", Static).update(Content.from_markup(text))
 
     def _go_to_definition(self) -> None:
         item = self._item
@@ -130,9 +142,11 @@ class ReviewScreen(Screen[None]):
         self.call_after_refresh(self.diff.show_definition, item.line, item.port_line)
         self.show()
         if item.ported < item.total:
-            self.query_one(TabbedContent).active = "findings-pane"
+            self.action_pane("findings")
         elif self._evidence is None or item.failed:
-            self.query_one(TabbedContent).active = "verdict-pane"
+            self.action_pane("verdict")
+        else:
+            self.action_pane("diff")
 
     def on_file_changed(self, message: FileChanged) -> None:
         if message.path == self.key.path:
@@ -147,11 +161,6 @@ class ReviewScreen(Screen[None]):
             text = without(evidence.original.text, evidence.text, message.hunk)
             self._revise(text, f"refused a hunk of {self.key.path}")
 
-    def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
-        first = next(iter(event.pane.query("DiffView, VerticalScroll")), None)
-        if first is not None:
-            first.focus()
-
     # Actions
 
     def action_go(self, step: int) -> None:
@@ -161,7 +170,9 @@ class ReviewScreen(Screen[None]):
         self._go_to_definition()
 
     def action_pane(self, name: str) -> None:
-        self.query_one(TabbedContent).active = name
+        self.query_one(ContentSwitcher).current = name
+        self.query_one(f"#{name}").focus()
+        self._show_title()
 
     @work(thread=True)
     def action_decide(self, name: str) -> None:
@@ -249,17 +260,17 @@ class ReviewScreen(Screen[None]):
 
     def _show_replay(self) -> None:
         self.show()
-        self.query_one(TabbedContent).active = "verdict-pane"
+        self.action_pane("verdict")
 
     def action_copy(self) -> None:
         """Copy what the active pane shows: the port, the verdict, or the findings."""
-        active = self.query_one(TabbedContent).active
+        pane = self._pane()
         item, evidence = self._item, self._evidence
         if item is None:
             return
-        if active == "diff-pane":
+        if pane == "diff":
             text = evidence.text if evidence else ""
-        elif active == "verdict-pane":
+        elif pane == "verdict":
             text = verdict_text(item, evidence, self._replayed).plain
         else:
             text = findings_text(item, evidence).plain
