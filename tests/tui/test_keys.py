@@ -104,7 +104,7 @@ async def test_a_hunk_is_refused_and_undone(app: TorchportApp, session: Session)
         await press(pilot, "G enter")
         before = session.evidence("src/ops.py")
         assert before is not None and "return x / torch" not in before.text
-        await press(pilot, "right_square_bracket n")
+        await press(pilot, "n")
         now = session.evidence("src/ops.py")
         assert now is not None and "return x / torch.linalg.norm" in now.text
         assert now.verdict is None  # it has to be checked again

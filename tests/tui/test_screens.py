@@ -22,8 +22,8 @@ WIDE, SMALL = (120, 36), (80, 24)
 async def settled(pilot: Pilot[None]) -> None:
     """Wait until everything that was begun is done and drawn."""
     await pilot.app.workers.wait_for_complete()
-    for _ in range(3):
-        await pilot.pause(0.15)
+    await pilot.pause(0.12)  # what has changed is shown ten times a second
+    await pilot.pause()
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ SEVERITIES = {"error": "bold $text-error", "warning": "$text-warning", "info": "
 
 def look(item: Item) -> Look:
     """How the verdict on a definition looks."""
-    if item.status in ("", "verified") and item.ported < item.total:
+    if item.status not in ("diverged", "error") and item.status and item.ported < item.total:
         return _UNPORTED
     if item.category == "NOTHING":
         return _INDIRECT

@@ -135,7 +135,7 @@ class DiffView(Lines):
         if self.split:
             half = (width - 1) // 2
             left = self._side(row, half - 1, old=True)
-            return Content.assemble(lead, left, self._side(row, width - half - 1, old=False))
+            return Content.assemble(lead, left, self._side(row, width - half, old=False))
         if row.hunk is None:
             return Content.assemble(lead, self._side(row, width - 1, old=False))
         return Content.assemble(lead, self._side(row, width - 1, old=row.new is None))
