@@ -46,7 +46,8 @@ def session_for(
     Raises:
         Failure: there is none, another process works at it, or it cannot be read.
     """
-    from torchport_checks.sessions.session import SessionProblem, last_session, open_session
+    from torchport_checks.sessions import SessionProblem
+    from torchport_checks.sessions.session import last_session, open_session
 
     configuration = configuration_for(paths)
     try:
@@ -54,9 +55,11 @@ def session_for(
             return last_session(Path.cwd(), configuration, target), configuration
         target = target or configuration.target
         session = open_session(paths, target, configuration, out=out, review=review, known=resume)
-        return session, configuration
     except SessionProblem as problem:
         fail(problem)
+    if review and not session.review:
+        click.echo("Note: this session writes ports as they are made; it was begun so.", err=True)
+    return session, configuration
 
 
 def session_options(

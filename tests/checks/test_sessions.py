@@ -252,6 +252,28 @@ def test_selectors(project: Path, selector: str, names: list[str]) -> None:
     session.close()
 
 
+@pytest.mark.parametrize(
+    ("category", "again"),
+    [(Category.TIMEOUT, True), (Category.FRAMEWORK, True), (Category.MISMATCH, False)],
+)
+def test_failures_of_the_moment_are_tried_again_by_a_run(
+    project: Path, category: Category, again: bool
+) -> None:
+    session = ported(project, a=SCALE)
+    found = session.texts("src/a.py")
+    assert found is not None
+    definition = DefinitionVerdict(
+        name="scale", kind="function", source_line=4, status="error", category=category, message="m"
+    )
+    verdict = Verdict(torchport="0", source="a", port="p", definitions=[definition])
+    session.record("src/a.py", verdict, found[1])
+    session.scan()  # to look at it changes nothing
+    assert session.unchecked() == []
+    session.retry()
+    assert session.unchecked() == (["src/a.py"] if again else [])
+    session.close()
+
+
 def test_two_processes_on_one_session_and_a_lock_of_a_dead_one(project: Path) -> None:
     session = ported(project, a=SCALE)
     with pytest.raises(SessionBusy, match=f"Process {os.getpid()} works at this session"):

@@ -86,6 +86,7 @@ class TorchportApp(App[None]):
         self.session = session
         self.engine = Engine(session, options, jobs=jobs, listener=self._heard)
         self._run_at_once = run
+        self._again = False
         paths = ", ".join(short(Path(path)) for path in session.paths[:2])
         more = f" and {len(session.paths) - 2} more" if len(session.paths) > 2 else ""
         self._main = SessionScreen(session, self.engine, f"{paths}{more} → {session.target}")
@@ -121,13 +122,16 @@ class TorchportApp(App[None]):
                     text = f"{count(len(scanned.changed), 'file')} changed since, and begin again."
                     self.notify(text, markup=False)
                 self.log(f"{len(changed)} files are new, changed or gone")
-            if run:
+            while run:
+                self._again = False
                 self.engine.run()
+                run = self._again
         except SessionProblem as problem:
             self.notify(str(problem), severity="error", timeout=15, markup=False)
 
     def action_run(self) -> None:
         """Port and check what is left."""
+        self._again = True  # what runs already has not seen what was asked for since
         if self.engine.progress().phase == "idle":
             self._start()
 
@@ -140,6 +144,7 @@ class TorchportApp(App[None]):
 
     @work(thread=True)
     def _stop(self) -> None:
+        self._again = False
         self.engine.stop()
         self.notify("Stopped; Ctrl+R goes on.", timeout=3)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from pathlib import Path
 
 import click
@@ -40,6 +41,10 @@ def tui(
 
     `?` shows the keys, Ctrl+P what can be done.
     """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        fail(
+            "The terminal interface needs a terminal; `torchport batch` does the same without one."
+        )
     try:
         from torchport_tui.app import TorchportApp
     except ImportError as error:

@@ -4,7 +4,8 @@
 """
 
 from torchport_checks.sessions.engine import Engine
-from torchport_checks.sessions.session import Session, SessionBusy, SessionProblem
+from torchport_checks.sessions.records import SessionProblem
+from torchport_checks.sessions.session import Session, SessionBusy
 from torchport_checks.sessions.state import Evidence, File, Item, Key, State
 
 __all__ = [

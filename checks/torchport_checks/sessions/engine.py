@@ -11,8 +11,9 @@ from typing import Literal
 from torchport_checks.checker import Checker
 from torchport_checks.options import CheckOptions
 from torchport_checks.reports.checked import indirect
+from torchport_checks.sessions.records import SessionProblem
 from torchport_checks.sessions.scheduler import default_jobs, run_jobs
-from torchport_checks.sessions.session import Session, SessionProblem
+from torchport_checks.sessions.session import Session
 from torchport_checks.verdicts import DefinitionVerdict, Verdict
 from torchport_translators.installed import ask
 
@@ -91,6 +92,7 @@ class Engine:
         self._running = threading.Lock()
         self._checker: Checker | None = None
         self._stop = threading.Event()
+        self._closed = False
         self._phase: Phase = "idle"
         self._began = 0.0
         self._counts = (0, 0)
@@ -122,8 +124,10 @@ class Engine:
         if not self._running.acquire(blocking=False):
             raise SessionProblem("This session runs already.")
         try:
+            if self._closed:
+                return False
             self._stop.clear()
-            self._ask_target()
+            self.session.retry()
             self._port(only)
             self._check(only)
             return not self._stop.is_set()
@@ -141,7 +145,8 @@ class Engine:
             self._checker.restart()
 
     def close(self) -> None:
-        """Stop, wait for the run, and end the lanes. Idempotent."""
+        """Stop, wait for the run, and end the lanes; nothing runs any more. Idempotent."""
+        self._closed = True
         self.stop()
         with self._running:
             checker, self._checker = self._checker, None
@@ -163,7 +168,10 @@ class Engine:
 
     def _port(self, only: Collection[str] | None) -> None:
         todo = [path for path in self.session.unported() if only is None or path in only]
+        if not todo:
+            return
         self._enter("porting", len(todo))
+        self._ask_target()
         for done, path in enumerate(self.session.port(todo), 1):
             self._counts = (done, len(todo))
             self._ran = done

@@ -50,8 +50,8 @@ PRAGMA user_version = {LAYOUT};
 """
 
 
-class RecordsProblem(Exception):
-    """The sessions cannot be read or written; the message says why and what to do."""
+class SessionProblem(Exception):
+    """What was asked for cannot be done; the message says why and what to do."""
 
 
 def pack(value: bytes | str) -> bytes:
@@ -74,7 +74,7 @@ class Records:
         """Open the sessions of the project in `root`, or make the file.
 
         Raises:
-            RecordsProblem: it cannot be made, or read.
+            SessionProblem: it cannot be made, or read.
         """
         self._file = Database(root / FOLDER / "sessions.db")
         self._lock = threading.RLock()
@@ -111,7 +111,7 @@ class Records:
         """One transaction: all that is done with the connection, or nothing.
 
         Raises:
-            RecordsProblem: it cannot be written.
+            SessionProblem: it cannot be written.
         """
         with self._lock:
             try:
@@ -130,7 +130,7 @@ class Records:
         """What a query gives.
 
         Raises:
-            RecordsProblem: it cannot be read.
+            SessionProblem: it cannot be read.
         """
         with self._lock:
             try:
@@ -176,12 +176,12 @@ class Records:
             connection.close()
             raise
 
-    def _problem(self, error: Exception) -> RecordsProblem:
+    def _problem(self, error: Exception) -> SessionProblem:
         if isinstance(error, sqlite3.Error) and damaged(error):
             advice = f"Delete {self.path}: the ports are not in it."
         else:
             advice = "Free space, or make the folder writable, and run it again."
-        return RecordsProblem(f"The session in {self.path} cannot be used: {error}. {advice}")
+        return SessionProblem(f"The session in {self.path} cannot be used: {error}. {advice}")
 
 
 def owner_of(pid: int | None, started: float | None) -> int | None:

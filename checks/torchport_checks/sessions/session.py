@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from torchport_checks.reports.checked import error_text
 from torchport_checks.sessions.records import (
     Records,
-    RecordsProblem,
+    SessionProblem,
     as_json,
     owner_of,
     pack,
@@ -60,10 +60,6 @@ _ITEM_COLUMNS = (
     "relative, device, seconds, message"
 )
 _FILE_COLUMNS = "path, source, port, outcome, problem, verdict IS NOT NULL, total, ported"
-
-
-class SessionProblem(Exception):
-    """What was asked for cannot be done; the message says why and what to do."""
 
 
 class SessionBusy(SessionProblem):
@@ -125,7 +121,7 @@ class Session:
         try:
             with self._records.change() as change:
                 change.execute("UPDATE sessions SET pid = NULL WHERE id = ?", (self._id,))
-        except RecordsProblem:
+        except SessionProblem:
             pass  # a lock whose process has ended is none
         self._records.close()
 
@@ -225,27 +221,25 @@ class Session:
         plan = Plan(self.configuration, self.target, out=self.out)
         if problem := plan.problem(found.files):
             raise SessionProblem(problem)
-        known: dict[str, tuple[str, str | None, str]] = {
-            path: (digest, disk, outcome)
-            for path, digest, disk, outcome in self._records.rows(
-                "SELECT path, digest, disk, outcome FROM files WHERE session = ?", (self._id,)
+        known: dict[str, tuple[str, str | None]] = {
+            path: (digest, disk)
+            for path, digest, disk in self._records.rows(
+                "SELECT path, digest, disk FROM files WHERE session = ?", (self._id,)
             )
         }
         added: list[str] = []
         changed: list[str] = []
         seen: set[str] = set()
-        with self._records.change() as change:
+        with self._writing, self._records.change() as change:
             for file in found.files:
                 path, port = self.name(file.path), plan.port(file)
                 seen.add(path)
                 digest = _digest(_bytes(file.path))
                 if path in known:
-                    before, disk, outcome = known[path]
-                    same_port = not outcome or disk is None or disk == _digest(_bytes(port))
-                    if digest == before and same_port and outcome != Outcome.FAILED:
+                    before, disk = known[path]
+                    if digest == before and (disk is None or disk == _digest(_bytes(port))):
                         continue
-                    if outcome != Outcome.FAILED:
-                        changed.append(path)
+                    changed.append(path)
                 else:
                     added.append(path)
                 self._begin(change, path, file, port, digest)
@@ -255,7 +249,6 @@ class Session:
                     change.execute(
                         f"DELETE FROM {table} WHERE session = ? AND path = ?", (self._id, path)
                     )
-            self._retry(change, self._passing())
         for what, paths in (("has changed, and begins again", changed), ("is gone", removed)):
             for path in paths:
                 self.log(f"{path} {what}")
@@ -417,6 +410,16 @@ class Session:
                 [(self._id, path) for path in paths],
             )
         return paths
+
+    def retry(self) -> None:
+        """Ask for another attempt at what failed for a reason of the moment: what could not be read
+        or written, and checks that ran out of time or memory, or had no framework."""
+        with self._writing, self._records.change() as change:
+            self._retry(change, self._passing())
+            change.execute(
+                "UPDATE files SET outcome = '' WHERE session = ? AND outcome = 'failed'",
+                (self._id,),
+            )
 
     def _retry(self, change: Any, paths: Iterable[str], *, again: bool = False) -> None:
         for path in paths:
@@ -701,7 +704,7 @@ def open_session(
     root = project_root(first / "file" if first.is_dir() else first)
     out = out.absolute() if out is not None else None
     key = as_json([places, target, str(out or "")])
-    records = _opened(root)
+    records = Records(root)
     try:
         with records.change() as change:
             if not known:
@@ -720,9 +723,9 @@ def open_session(
                 )
             _lock(change, *row)
         return Session(records, row[0], root, configuration)
-    except BaseException as error:
+    except BaseException:
         records.close()
-        raise _as_problem(error) from error
+        raise
 
 
 def last_session(folder: Path, configuration: Configuration, target: str | None = None) -> Session:
@@ -733,7 +736,7 @@ def last_session(folder: Path, configuration: Configuration, target: str | None 
         SessionBusy: another process works at it.
     """
     root = project_root(folder / "file")
-    records = _opened(root)
+    records = Records(root)
     try:
         with records.change() as change:
             row = change.execute(
@@ -747,20 +750,9 @@ def last_session(folder: Path, configuration: Configuration, target: str | None 
                 )
             _lock(change, *row)
         return Session(records, row[0], root, configuration)
-    except BaseException as error:
+    except BaseException:
         records.close()
-        raise _as_problem(error) from error
-
-
-def _opened(root: Path) -> Records:
-    try:
-        return Records(root)
-    except RecordsProblem as problem:
-        raise SessionProblem(str(problem)) from problem
-
-
-def _as_problem(error: BaseException) -> BaseException:
-    return SessionProblem(str(error)) if isinstance(error, RecordsProblem) else error
+        raise
 
 
 def _lock(change: Any, number: int, pid: int | None, started: float | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -137,7 +138,8 @@ class ReviewScreen(Screen[None]):
         item = self._item
         if item is None:
             return
-        self._session.decide([item.key], State.REVIEWED)
+        with contextlib.suppress(SessionProblem):  # to look is possible all the same
+            self._session.decide([item.key], State.REVIEWED)
         app_of(self).post_message(FileChanged(item.path))
         self.call_after_refresh(self.diff.show_definition, item.line, item.port_line)
         self.show()
@@ -179,7 +181,11 @@ class ReviewScreen(Screen[None]):
         state, item = State(name), self._item
         if item is None:
             return
-        decided = self._session.decide([item.key], state)
+        try:
+            decided = self._session.decide([item.key], state)
+        except SessionProblem as problem:
+            app_of(self).notify(str(problem), severity="error", markup=False)
+            return
         app_of(self).post_message(FileChanged(item.path))
         self.post_message(FileChanged(item.path))
         for problem in decided.problems:
@@ -190,7 +196,11 @@ class ReviewScreen(Screen[None]):
             app_of(self).call_from_thread(self.action_go, 1)
 
     def action_check(self) -> None:
-        self._session.recheck([self.key.path])
+        try:
+            self._session.recheck([self.key.path])
+        except SessionProblem as problem:
+            self.notify(str(problem), severity="error", markup=False)
+            return
         app_of(self).post_message(FileChanged(self.key.path))
         self.show()
         self._run()

@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widgets import Footer, Input
 
-from torchport_checks.sessions import Engine, Item, Key, Session, State
+from torchport_checks.sessions import Engine, Item, Key, Session, SessionProblem, State
 from torchport_checks.sessions.report import settled
 from torchport_translators.commands import count
 from torchport_tui.messages import FileChanged, app_of
@@ -215,7 +215,11 @@ class SessionScreen(Screen[None]):
 
     @work(thread=True)
     def _decide(self, keys: list[Key], state: State) -> None:
-        decided = self._session.decide(keys, state)
+        try:
+            decided = self._session.decide(keys, state)
+        except SessionProblem as problem:
+            app_of(self).notify(str(problem), severity="error", markup=False)
+            return
         for path in {key.path for key in keys}:
             app_of(self).post_message(FileChanged(path))
         self.rows.marked.clear()
@@ -231,7 +235,12 @@ class SessionScreen(Screen[None]):
     def action_check(self) -> None:
         """Check the marked definitions' files, or that at the cursor, anew."""
         paths = {key.path for key in self.rows.targets(self.table.list.cursor)}
-        for path in self._session.recheck(sorted(paths)):
+        try:
+            self._session.recheck(sorted(paths))
+        except SessionProblem as problem:
+            self.notify(str(problem), severity="error", markup=False)
+            return
+        for path in paths:
             app_of(self).post_message(FileChanged(path))
         self._run_now()
 
