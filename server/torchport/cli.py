@@ -148,8 +148,8 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
     \b
     Settings are read from [tool.torchport] in the nearest pyproject.toml.
-    Every command but lsp takes --json. Exit codes: 0 clean, 1 findings or a
-    divergence, 2 wrong usage or an internal error.
+    Every command but lsp and tui takes --json. Exit codes: 0 clean, 1 findings
+    or a divergence, 2 wrong usage or an internal error.
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False

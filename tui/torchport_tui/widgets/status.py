@@ -68,7 +68,9 @@ class Status(Static):
         ]
         if now.left is not None and now.phase == "checking":
             parts.append((f"  {duration(now.left)} left", "$foreground 60%"))
-        return Content.assemble(*parts, *self._lanes())
+        at = [f"{one.path}:{one.definition}".rstrip(":") for one in now.running]
+        names = (f"  {', '.join(at)}", "$foreground 60%")
+        return Content.assemble(*parts, *self._lanes(), names)
 
     def _lanes(self) -> list[str | tuple[str, str]]:
         parts: list[str | tuple[str, str]] = []
