@@ -236,6 +236,8 @@ def _decide(session: Session, which: Sequence[str], state: State) -> None:
     decided = session.decide(keys, state)
     for problem in decided.problems:
         _tell(f"Not {state.value}: {problem}")
+    for note in decided.notes:
+        _tell(f"Note: {note}")
 
 
 @contextlib.contextmanager

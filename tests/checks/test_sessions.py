@@ -113,6 +113,15 @@ def test_a_definition_moves_through_its_states(project: Path) -> None:
     session.close()
 
 
+def test_what_an_accepted_definition_still_lacks_is_told(project: Path) -> None:
+    text = SCALE + "\n\ndef twice(x: torch.Tensor):\n    return scale(torch.exp(x))\n"
+    session = ported(project, review=True, a=text)
+    decided = session.decide([Key("src/a.py", "twice")], State.ACCEPTED)
+    assert "src/a.py: its port uses scale, which is not in it yet" in decided.notes[0]
+    assert session.decide([Key("src/a.py", "scale")], State.ACCEPTED).notes == ()
+    session.close()
+
+
 def test_a_batch_writes_at_once_and_a_rejection_takes_it_out(project: Path) -> None:
     session = ported(project, a=TWO)
     port = project / "src" / "a_jax.py"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -144,8 +143,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "src" / "ops.py").write_text(OPS)
     (root / "src" / "broken.py").write_text(BROKEN)
     monkeypatch.chdir(root)
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
     return root
 
 

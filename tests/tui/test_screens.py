@@ -5,6 +5,8 @@ After a change that is meant: `pytest tests/tui/test_screens.py --snapshot-updat
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from syrupy.assertion import SnapshotAssertion
 from textual.pilot import Pilot
@@ -62,8 +64,9 @@ async def test_screen(
 
 
 async def test_log(app: TorchportApp, session: Session, svg: SnapshotAssertion) -> None:
+    noon = time.mktime((2026, 1, 1, 12, 0, 0, 0, 1, -1))
     with session._records.change() as change:  # pyright: ignore[reportPrivateUsage]
-        change.execute("UPDATE log SET at = 0")
+        change.execute("UPDATE log SET at = ?", (noon,))
     async with app.run_test(size=SMALL) as pilot:
         await settled(pilot)
         await pilot.press("l")

@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,9 @@ class Decided:
     """Of definitions."""
     written: tuple[Path, ...] = ()
     problems: tuple[str, ...] = ()
+    """Why it was not done, for some files."""
+    notes: tuple[str, ...] = ()
+    """What the ports that were written still lack."""
 
 
 class Session:
@@ -444,17 +447,11 @@ class Session:
 
     # Deciding
 
-    def decide(
-        self,
-        keys: Collection[Key],
-        state: State,
-        progress: Callable[[int], None] = lambda done: None,
-    ) -> Decided:
+    def decide(self, keys: Collection[Key], state: State) -> Decided:
         """Put definitions into a state, and write the ports that this changes.
 
         Args:
             state: REVIEWED, ACCEPTED or REJECTED; CHECKED takes a decision back.
-            progress: told how many files are done.
         """
         by_path: dict[str, set[str]] = {}
         for path, name in keys:
@@ -462,26 +459,32 @@ class Session:
         label = f"{state.value} {_some([key.name for key in keys])}"
         written: list[Path] = []
         problems: list[str] = []
+        notes: list[str] = []
         number = 0
         with self._writing:
             step = self._next_step()
-            for done, (path, names) in enumerate(sorted(by_path.items()), 1):
+            for path, names in sorted(by_path.items()):
                 try:
-                    changed, port = self._decide_file(path, names, state, step, label)
+                    changed, port, missing = self._decide_file(path, names, state, step, label)
                 except (SessionProblem, FileProblem, MergeProblem) as problem:
                     problems.append(f"{path}: {problem}")
                 else:
                     number += changed
                     written += [port] if port is not None else []
-                progress(done)
+                    if missing:
+                        notes.append(
+                            f"{path}: its port uses {_some(missing)}, which is not in it yet: accept "
+                            "it, too."
+                        )
         if number and state is not State.REVIEWED:
             self.log(label)
-        return Decided(number, tuple(written), tuple(problems))
+        return Decided(number, tuple(written), tuple(problems), tuple(notes))
 
     def _decide_file(
         self, path: str, names: Collection[str], state: State, step: int, label: str
-    ) -> tuple[int, Path | None]:
-        """
+    ) -> tuple[int, Path | None, Sequence[str]]:
+        """How many definitions changed, the port if it did, and the names that it lacks.
+
         Raises:
             SessionProblem, FileProblem, MergeProblem: nothing has changed.
         """
@@ -500,15 +503,15 @@ class Session:
             and not (target is State.REVIEWED and before.decided)
         }
         if not new:
-            return 0, None
+            return 0, None, ()
         states = {item.name: new.get(item.name, item.state) for item in items}
         evidence = self.evidence(path) if target is not State.REVIEWED else None
-        port = self._write(evidence, states) if evidence is not None else None
+        port, missing = self._write(evidence, states) if evidence is not None else (None, ())
         with self._records.change() as change:
             if state is not State.REVIEWED:  # to have looked is not taken back
                 self._remember(change, step, label, path)
             self._set_states(change, path, new)
-        return len(new), port
+        return len(new), port, missing
 
     def revise(self, path: str, text: str, label: str) -> None:
         """Give a file's port another text, which has to be checked before anything is said of it.
@@ -584,8 +587,11 @@ class Session:
     def _states(self, path: str) -> dict[str, State]:
         return {item.name: item.state for item in self.items(path)}
 
-    def _write(self, evidence: Evidence, states: dict[str, State]) -> Path | None:
-        """Bring the port on disk to what the states say; where it lies, if it changed.
+    def _write(
+        self, evidence: Evidence, states: dict[str, State]
+    ) -> tuple[Path | None, Sequence[str]]:
+        """Bring the port on disk to what the states say; where it lies, if it changed, and the names
+        that it uses and does not define.
 
         Raises:
             SessionProblem: it was changed since the session last saw it.
@@ -593,10 +599,10 @@ class Session:
             MergeProblem: some definitions cannot stand without the others.
         """
         port = evidence.file.port
-        wanted = self._content(evidence, states)
+        wanted, missing = self._content(evidence, states)
         now = _bytes(port)
         if wanted == now:
-            return None
+            return None, missing
         path = evidence.file.path
         if _digest(now) != self._disk(path):
             raise SessionProblem(
@@ -604,7 +610,10 @@ class Session:
                 "session again to take it up."
             )
         if wanted is None:
-            port.unlink()
+            try:
+                port.unlink()
+            except OSError as error:
+                raise FileProblem(f"{port} cannot be removed: {error.strerror}.") from error
         else:
             write_port(port, wanted, evidence.file.source)
         with self._records.change() as change:
@@ -612,10 +621,12 @@ class Session:
                 "UPDATE files SET disk = ? WHERE session = ? AND path = ?",
                 (_digest(wanted), self._id, path),
             )
-        return port
+        return port, missing
 
-    def _content(self, evidence: Evidence, states: dict[str, State]) -> bytes | None:
-        """What the port is to hold; None where there is to be none.
+    def _content(
+        self, evidence: Evidence, states: dict[str, State]
+    ) -> tuple[bytes | None, Sequence[str]]:
+        """What the port is to hold, None where there is to be none; and the names that it lacks.
 
         Raises:
             MergeProblem: some definitions cannot stand without the others.
@@ -633,14 +644,14 @@ class Session:
         ]
         original = evidence.original
         if not names:
-            return evidence.before
+            return evidence.before, ()
         if len(names) == len(definitions):
-            return original.encode(evidence.text)
+            return original.encode(evidence.text), ()
         before = "" if evidence.before is None else decode(evidence.before, "the port").text
         name = relative_name(evidence.file.source, evidence.file.port)
         translation = Translation(evidence.text)
         merged = merge(before, original.text, name, names, self.target, translation=translation)
-        return original.encode(merged.text)
+        return original.encode(merged.text), merged.missing
 
     def _disk(self, path: str) -> str:
         ((disk,),) = self._records.rows(

@@ -190,6 +190,8 @@ class ReviewScreen(Screen[None]):
         self.post_message(FileChanged(item.path))
         for problem in decided.problems:
             app_of(self).notify(problem, severity="error", markup=False)
+        for note in decided.notes:
+            app_of(self).notify(note, severity="warning", markup=False)
         for path in decided.written:
             app_of(self).notify(f"{path.name} was written.", timeout=3, markup=False)
         if not decided.problems and len(self._keys) > 1 and self._at + 1 < len(self._keys):

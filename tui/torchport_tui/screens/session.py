@@ -229,6 +229,8 @@ class SessionScreen(Screen[None]):
             app_of(self).notify(text, timeout=3)
         for problem in decided.problems[:3]:
             app_of(self).notify(problem, severity="error", markup=False)
+        for note in decided.notes[:3]:
+            app_of(self).notify(note, severity="warning", markup=False)
         if len(decided.problems) > 3:
             app_of(self).notify(f"and {len(decided.problems) - 3} more problems", severity="error")
 
