@@ -59,7 +59,7 @@ _ITEM_COLUMNS = (
     "path, name, position, line, port_line, total, ported, findings, state, status, category, error, "
     "relative, device, seconds, message"
 )
-_FILE_COLUMNS = "path, source, port, outcome, problem, verdict IS NOT NULL, total, ported"
+_FILE_COLUMNS = "path, source, port, outcome, problem, total, ported"
 
 
 class SessionBusy(SessionProblem):
@@ -147,10 +147,7 @@ class Session:
             f"SELECT {_FILE_COLUMNS} FROM files WHERE session = ?{where} ORDER BY path",
             (self._id, *values),
         )
-        return [
-            File(row[0], Path(row[1]), Path(row[2]), row[3], row[4], bool(row[5]), row[6], row[7])
-            for row in rows
-        ]
+        return [File(row[0], Path(row[1]), Path(row[2]), *row[3:]) for row in rows]
 
     def evidence(self, path: str) -> Evidence | None:
         """All that is known of a file; None before it was ported, and where it cannot be."""

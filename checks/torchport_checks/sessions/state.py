@@ -98,7 +98,6 @@ class File:
         outcome: what became of it, as `torchport port` says it: `shown` where its port waits to be
             accepted; empty before it was ported.
         problem: why it cannot be ported.
-        checked: whether it has a verdict.
         total: how many uses of torch it has, `ported` of them ported.
     """
 
@@ -107,7 +106,6 @@ class File:
     port: Path
     outcome: str
     problem: str
-    checked: bool
     total: int
     ported: int
 
