@@ -46,9 +46,6 @@ if TYPE_CHECKING:
     from torchport_checks.verdicts import DefinitionVerdict, Verdict
 
 _FRAMEWORKS = {"torch": ("torch", "numpy"), "jax": ("jax", "flax", "optax"), "mlx": ("mlx",)}
-_MAX_JOBS = 4
-_MEMORY_PER_JOB = 2 * 2**30
-"""Bytes: a job's processes have a framework each, and what small pairs make of it."""
 
 Progress = Callable[[str, "DefinitionVerdict | None"], None]
 
@@ -277,15 +274,6 @@ def _check_all(
             raise
 
 
-def _default_jobs() -> int:
-    """A job for each core, for its processes take turns; fewer where memory is short."""
-    import psutil
-
-    cores = len(psutil.Process().cpu_affinity()) if sys.platform == "linux" else os.cpu_count() or 1
-    affordable = psutil.virtual_memory().available // _MEMORY_PER_JOB
-    return max(1, min(_MAX_JOBS, cores, affordable))
-
-
 @click.command(short_help="Port files, run them against the originals, report.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @target_option
@@ -359,6 +347,7 @@ def port(
     verified, 2 a file or framework is missing, or wrong usage.
     """
     from torchport_checks.reports.checked import Checked
+    from torchport_checks.sessions.scheduler import default_jobs
     from torchport_translators.installed import ask
 
     printed = _printed(form, as_json, report_path)
@@ -379,7 +368,7 @@ def port(
         for result in ported
         if result.port is not None and result.outcome is not Outcome.FAILED
     ]
-    jobs = min(jobs or _default_jobs(), len(pairs) or 1)
+    jobs = min(jobs or default_jobs(), len(pairs) or 1)
     verdicts = dict(
         zip(
             (source for _, source, _ in pairs),

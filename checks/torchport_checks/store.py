@@ -15,15 +15,14 @@ import hashlib
 import os
 import shutil
 import sqlite3
-import stat
 import time
 import zlib
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from torchport_checks.database import FOLDER, Database, damaged, primary_code
 from torchport_checks.verdicts import Category, Verdict
 
 LAYOUT = 2
@@ -36,22 +35,7 @@ _PASSING = {Category.FRAMEWORK, Category.TIMEOUT, Category.MEMORY, Category.CRAS
 """Failures that say something of the machine or the moment, and are not kept."""
 
 _DIGEST = hashlib.sha256().digest_size
-_BUSY_SECONDS = 1.0
 _DAY = 86400.0
-_OF_THE_MOMENT = {
-    sqlite3.SQLITE_AUTH,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_INTERRUPT,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_PROTOCOL,
-    sqlite3.SQLITE_READONLY,
-}
-"""Errors that say nothing of the store's content."""
 
 _MARKERS = ("pyproject.toml", ".git")
 
@@ -103,7 +87,8 @@ class VerdictStore:
 
     def __init__(self, root: Path) -> None:
         """`root` is the project's folder; nothing is written before the first `put`."""
-        self.path = root / ".torchport" / "verdicts.sqlite3"
+        self._file = Database(root / FOLDER / "verdicts.sqlite3")
+        self.path = self._file.path
 
     def get(self, key: str) -> Verdict | None:
         """The verdict stored under `key`, unless a file that source or port import has changed."""
@@ -127,16 +112,16 @@ class VerdictStore:
         text = zlib.compress(verdict.model_dump_json().encode())
         data = _digest(key, text) + text
         for _ in range(2):
-            seen = self._identity()
+            seen = self._file.identity()
             try:
-                self._prepare_folder()
-                with self._connect("rwc") as connection:
+                self._file.prepare_folder()
+                with self._file.connect("rwc") as connection:
                     _write(connection, key, data)
                 return
             except sqlite3.Error as error:
-                if not self._to_replace(error):
+                if not self._file.to_replace(error):
                     return
-                self._move_aside(seen)
+                self._file.move_aside(seen)
             except OSError:
                 return  # a read-only project: checks work, and are not remembered
 
@@ -153,7 +138,7 @@ class VerdictStore:
         before = _bytes_below(folder)
         removed = kept = 0
         try:
-            if self._identity() is not None:
+            if self._file.identity() is not None:
                 removed, kept = self._shrink(everything)
             for path in sorted(folder.iterdir()) if folder.is_dir() else ():
                 current = path.name.startswith(self.path.name) or path.name == ".gitignore"
@@ -166,27 +151,27 @@ class VerdictStore:
 
     def _read(self, key: str) -> bytes:
         """What is stored under `key`; empty if nothing, or if it cannot be read."""
-        seen = self._identity()
+        seen = self._file.identity()
         if seen is None:
             return b""
         # The second way is for a folder that cannot be written, where WAL has no place to work.
         for mode in ("rw", "ro&immutable=1"):
             try:
-                with self._connect(mode) as connection:
+                with self._file.connect(mode) as connection:
                     return _find(connection, key)
             except sqlite3.Error as error:
-                if _damaged(error):
-                    self._move_aside(seen)
+                if damaged(error):
+                    self._file.move_aside(seen)
                     break
-                if _primary_code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                if primary_code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                     break
         return b""
 
     def _shrink(self, everything: bool) -> tuple[int, int]:
         """How many verdicts were removed, and how many are left."""
-        seen = self._identity()
+        seen = self._file.identity()
         try:
-            with self._connect("rw") as connection:
+            with self._file.connect("rw") as connection:
                 if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                     raise sqlite3.DatabaseError("the store is damaged")
                 if not _is_current(connection):
@@ -203,71 +188,14 @@ class VerdictStore:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             return before - left, left
         except sqlite3.Error as error:
-            if not self._to_replace(error):
+            if not self._file.to_replace(error):
                 raise
-            self._move_aside(seen)
+            self._file.move_aside(seen)
             return 0, 0
-
-    @contextlib.contextmanager
-    def _connect(self, mode: str) -> Generator[sqlite3.Connection]:
-        connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            timeout=_BUSY_SECONDS,
-            isolation_level=None,
-        )
-        try:
-            connection.execute("PRAGMA synchronous = NORMAL")
-            yield connection
-        except UnicodeDecodeError as error:  # of a message that quotes what is damaged
-            raise sqlite3.DatabaseError("the store holds what is no text") from error
-        finally:
-            connection.close()
-
-    def _prepare_folder(self) -> None:
-        folder = self.path.parent
-        folder.mkdir(exist_ok=True)
-        ignore = folder / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n")
-
-    def _identity(self) -> tuple[int, int] | None:
-        """Which file lies at the path; None where none does."""
-        try:
-            status = self.path.stat()
-        except OSError:
-            return None
-        return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
-
-    def _to_replace(self, error: sqlite3.Error) -> bool:
-        """Whether a write failed because the store is damaged."""
-        if _primary_code(error) == sqlite3.SQLITE_READONLY:
-            # One wrong byte in the header makes a store that calls itself read-only.
-            return all(os.access(path, os.W_OK) for path in (self.path, self.path.parent))
-        return _damaged(error)
-
-    def _move_aside(self, seen: tuple[int, int] | None) -> None:
-        """Make room for a new store, unless another process has done so since `seen` was seen."""
-        with contextlib.suppress(OSError):
-            if seen is None or self._identity() != seen:
-                return
-            # What is left of a log is discarded by SQLite when it makes a database beside it.
-            for suffix in ("-wal", "-shm", "-journal"):
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-            self.path.replace(self.path.with_suffix(".old"))
 
 
 def _digest(key: str, text: bytes) -> bytes:
     return bytes.fromhex(content_key(key, text))
-
-
-def _primary_code(error: sqlite3.Error) -> int | None:
-    code: int | None = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
-
-
-def _damaged(error: sqlite3.Error) -> bool:
-    return _primary_code(error) not in _OF_THE_MOMENT
 
 
 def _is_current(connection: sqlite3.Connection) -> bool:

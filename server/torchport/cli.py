@@ -40,6 +40,16 @@ COMMANDS = {
     "check": Entry(
         "torchport_checks.commands", "check", "Run a port against its original and judge it."
     ),
+    "batch": Entry(
+        "torchport_checks.session_commands",
+        "batch",
+        "Port and check many files, in a session that can be resumed.",
+    ),
+    "tui": Entry(
+        "torchport_tui.commands",
+        "tui",
+        "Review a session in the terminal: diffs, verdicts, findings.",
+    ),
     "replay": Entry(
         "torchport_checks.commands",
         "replay",
@@ -143,8 +153,8 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
     \b
     Settings are read from [tool.torchport] in the nearest pyproject.toml.
-    Every command but lsp takes --json. Exit codes: 0 clean, 1 findings or a
-    divergence, 2 wrong usage or an internal error.
+    Every command but lsp and tui takes --json. Exit codes: 0 clean, 1 findings
+    or a divergence, 2 wrong usage or an internal error.
     """
     if os.environ.get("NO_COLOR"):
         ctx.color = False

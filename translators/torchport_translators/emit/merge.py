@@ -90,6 +90,8 @@ def merge(
     source_name: str,
     names: Sequence[str],
     target: Target | str = Target.JAX,
+    *,
+    translation: Translation | None = None,
 ) -> Merged:
     """Put the ports of a source's top-level functions and classes into its port.
 
@@ -103,6 +105,7 @@ def merge(
         source_name: the source's file name, for the header and messages.
         names: of the definitions to port.
         target: the framework that the port is written in.
+        translation: of the whole source, perhaps with another text; by default what the rules give.
 
     Raises:
         MergeProblem: the source has no such definition, it or the port does not parse, or the port
@@ -110,7 +113,7 @@ def merge(
         ValueError: `target` is not a target.
     """
     wanted = tuple(dict.fromkeys(names))
-    translation = translate(source, target, name=source_name)
+    translation = translation or translate(source, target, name=source_name)
     try:
         return _Merge(port, source, source_name, wanted, Target(target), translation).result()
     except (Malformed, RecursionError) as error:
