@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.machinery
 import inspect
 import linecache
 import os
@@ -98,6 +99,7 @@ class Loaded:
             for count in range(1, len(packages) + 1 if port else 0):
                 package = types.ModuleType(".".join(packages[:count]))
                 package.__path__ = [str(top.joinpath(*packages[:count]))]
+                package.__spec__ = importlib.machinery.ModuleSpec(package.__name__, None)
                 package.__file__ = str(Path(package.__path__[0], "__init__.py"))
                 sys.modules[package.__name__] = package
         tree: Any = source

@@ -70,6 +70,9 @@ class State:
         self._finders = list(sys.meta_path)
         self._descriptors = _descriptors()
         self._directory = Path.cwd()
+        if not self._directory.parent.name.startswith("torchport-lane-"):
+            # It is emptied again and again: never a folder that somebody works in.
+            raise RuntimeError(f"{self._directory} is not the working directory of a lane")
         self._tidy()
 
     def restore(self) -> list[str]:
@@ -165,7 +168,7 @@ class _Namespace:
             now = self.held.get(name)
             if now is value:
                 continue
-            if _is_compilers(now):
+            if _is_compilers(now) or _is_hooked(now, value):
                 kept[number] = now
             else:
                 yield f"{self.place}.{name}"
@@ -213,6 +216,11 @@ def _is_compilers(value: Any) -> bool:
     if code is None or not code.co_filename.startswith(_libraries()):
         return False
     return any(part in code.co_filename for part in _COMPILER)
+
+
+def _is_hooked(now: Any, value: Any) -> bool:
+    """Whether torch itself has put its hooks around an optimizer's `step`, which it does once."""
+    return getattr(now, "hooked", False) is True and getattr(now, "__wrapped__", None) is value
 
 
 def _busy_threads() -> Iterator[str]:
