@@ -86,6 +86,9 @@ class Configuration:
         return any(place.match(pattern.rstrip("/")) for place in places for pattern in self.exclude)
 
 
+_TABLES = {"python": Frameworks, "device": Frameworks, "llm": ModelSettings}
+
+
 def find_pyproject(start: Path) -> Path | None:
     """The nearest pyproject.toml, in `start` or a folder above it."""
     start = start.resolve()
@@ -168,8 +171,7 @@ def _names(kind: type) -> Iterable[str]:
     for item in fields(kind):
         if item.name == "path":
             continue
-        if item.default_factory in (Frameworks, ModelSettings):
-            inner = Frameworks if item.default_factory is Frameworks else ModelSettings
-            yield from (f"{item.name}.{part.name}" for part in fields(inner))
+        if item.name in _TABLES:
+            yield from (f"{item.name}.{inner.name}" for inner in fields(_TABLES[item.name]))
         else:
             yield item.name

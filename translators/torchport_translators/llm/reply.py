@@ -27,7 +27,9 @@ SCHEMA: dict[str, Any] = {
 """Of a reply, as strict structured output has it."""
 
 _THOUGHT = re.compile(r"\A\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
-_FENCE = re.compile(r"^(`{3,}|~{3,})[ \t]*([\w+-]*)[^\n]*\n(.*?)^\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(
+    r"^(`{3,}|~{3,})[ \t]*([\w+-]*)[^\n]*\n(.*?)^\1[ \t]*$", re.DOTALL | re.MULTILINE
+)
 _OPEN = re.compile(r"^(?:`{3,}|~{3,})", re.MULTILINE)
 _SHOWN = 160
 
@@ -130,7 +132,9 @@ def _structured(text: str) -> Answer | None:
 
 def _fenced(text: str) -> Answer | None:
     """The Python of a text's fences; of several, those that define something."""
-    blocks = [m[3] for m in _FENCE.finditer(text) if m[2].lower() in ("", "py", "python", "python3")]
+    blocks = [
+        m[3] for m in _FENCE.finditer(text) if m[2].lower() in ("", "py", "python", "python3")
+    ]
     defining = [block for block in blocks if re.search(r"^(?:async )?(?:def|class) ", block, re.M)]
     chosen = defining or blocks[:1]
     if not chosen:

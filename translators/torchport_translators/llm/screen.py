@@ -9,49 +9,62 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torchport_translators.llm.reply import Fault, ReplyProblem
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 _PACKAGES = {"jax": ("jax", "flax", "optax"), "mlx": ("mlx",)}
 _HARMLESS = frozenset(
-    "__future__ abc collections contextlib copy dataclasses enum functools itertools math numbers "
-    "numpy operator typing typing_extensions warnings jaxtyping einops".split()
+    _words(
+        "__future__ abc collections contextlib copy dataclasses enum functools itertools math numbers "
+        "numpy operator typing typing_extensions warnings jaxtyping einops"
+    )
 )
 _FORBIDDEN_MODULES = frozenset(
-    "os sys subprocess socket shutil pathlib io tempfile importlib ctypes pickle marshal shelve "
-    "builtins inspect gc threading multiprocessing signal asyncio http urllib requests".split()
+    _words(
+        "os sys subprocess socket shutil pathlib io tempfile importlib ctypes pickle marshal shelve "
+        "builtins inspect gc threading multiprocessing signal asyncio http urllib requests"
+    )
 )
 _FORBIDDEN_CALLS = frozenset(
-    "eval exec compile open __import__ input breakpoint globals locals vars delattr setattr exit quit "
-    "memoryview __builtins__ help".split()
+    _words(
+        "eval exec compile open __import__ input breakpoint globals locals vars delattr setattr exit quit "
+        "memoryview __builtins__ help"
+    )
 )
 _PLAIN_DUNDERS = frozenset(
-    "__init__ __call__ __name__ __class__ __doc__ __version__ __post_init__ __len__ __getitem__ "
-    "__iter__ __next__ __enter__ __exit__ __repr__ __str__ __eq__ __hash__ __contains__ __bool__ "
-    "__add__ __sub__ __mul__ __truediv__ __matmul__ __neg__ __setitem__ __setattr__ __getattr__".split()
+    _words(
+        "__init__ __call__ __name__ __class__ __doc__ __version__ __post_init__ __len__ __getitem__ "
+        "__iter__ __next__ __enter__ __exit__ __repr__ __str__ __eq__ __hash__ __contains__ __bool__ "
+        "__add__ __sub__ __mul__ __truediv__ __matmul__ __neg__ __setitem__ __setattr__ __getattr__"
+    )
 )
 _BEYOND = {
     # What reaches files, other processes or Python itself from inside the packages that are allowed.
-    "jax": (
+    "jax": _words(
         "jax._src jax.debug jax.distributed jax.experimental.host_callback jax.experimental.io_callback "
         "jax.experimental.serialize_executable jax.export jax.extend jax.ffi jax.interpreters jax.lib "
         "jax.monitoring jax.profiler jax.pure_callback jax.config jax.numpy.load jax.numpy.save "
         "jax.numpy.savez jax.numpy.fromfile jax.tools jax.clear_caches"
-    ).split(),
-    "flax": ("flax.io flax.training flax.config flax.serialization".split()),
-    "mlx": (
+    ),
+    "flax": _words("flax.io flax.training flax.config flax.serialization"),
+    "mlx": _words(
         "mlx.core.load mlx.core.save mlx.core.savez mlx.core.savez_compressed mlx.core.save_gguf "
         "mlx.core.save_safetensors mlx.core.export_function mlx.core.import_function "
         "mlx.core.export_to_dot mlx.core.metal mlx.core.distributed mlx.core.fast.metal_kernel "
         "mlx.core.fast.cuda_kernel mlx.extension"
-    ).split(),
-    "numpy": (
+    ),
+    "numpy": _words(
         "numpy.load numpy.save numpy.savez numpy.savez_compressed numpy.savetxt numpy.loadtxt "
         "numpy.genfromtxt numpy.fromfile numpy.memmap numpy.ctypeslib numpy.f2py numpy.lib numpy.core "
         "numpy._core numpy.testing numpy.DataSource numpy.fromregex numpy.distutils"
-    ).split(),
+    ),
 }
 _FORBIDDEN_METHODS = frozenset(("tofile", "dump", "dumps", "ctypes"))
 _MARK = re.compile(r"[ \t]*#[ \t]*torchport:")
@@ -96,7 +109,8 @@ def screen(code: str, port: str, names: Sequence[str], target: str) -> Screened:
     if not asked:
         missing = ", ".join(names)
         raise ReplyProblem(Fault.INCOMPLETE, f"The reply does not define {missing}.")
-    _Screen(target, _Names(ast.parse(port)).dotted).look(tree)
+    theirs = _Names(ast.parse(port))
+    _Screen(target, theirs.dotted, _Names(tree, theirs.imported)).look(tree)
     for name in asked:
         _same_signature(there[name], given[name], name)
     return Screened(code, tree, asked)
@@ -128,14 +142,15 @@ def _parsed(code: str) -> ast.Module:
 
 @dataclass(slots=True)
 class _Names:
-    """What the names of a text stand for, and the dotted names that it uses, in full."""
+    """What the imported names of a text stand for, and the dotted names that it uses, in full."""
 
     tree: ast.Module
+    around: Mapping[str, str] = field(default_factory=dict[str, str])
     imported: dict[str, str] = field(init=False)
     dotted: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.imported = {}
+        self.imported = dict(self.around)
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 for item in node.names:
@@ -148,14 +163,14 @@ class _Names:
         self.dotted = frozenset(filter(None, map(self.full, nodes)))
 
     def full(self, node: ast.AST) -> str:
-        """The dotted name of an expression from its import on; empty for any other one."""
+        """The dotted name of what an expression takes from an import; empty for any other one."""
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
             node = node.value
-        if not isinstance(node, ast.Name):
+        if not isinstance(node, ast.Name) or node.id not in self.imported:
             return ""
-        return ".".join([self.imported.get(node.id, node.id), *reversed(parts)])
+        return ".".join([self.imported[node.id], *reversed(parts)])
 
 
 @dataclass(slots=True)
@@ -164,21 +179,21 @@ class _Screen:
 
     target: str
     theirs: Collection[str]
-    names: _Names = field(init=False)
+    names: _Names
 
     def look(self, tree: ast.Module) -> None:
         """
         Raises:
             ReplyProblem: it does what no port needs.
         """
-        self.names = _Names(tree)
         for node in tree.body:
             self._statement(node)
         for node in ast.walk(tree):
             if problem := next(filter(None, self._problems(node)), ""):
                 line = getattr(node, "lineno", 1)
                 raise ReplyProblem(
-                    Fault.FORBIDDEN, f"Line {line} of the reply's code {problem}: no port needs that."
+                    Fault.FORBIDDEN,
+                    f"Line {line} of the reply's code {problem}: no port needs that.",
                 )
 
     def _statement(self, node: ast.stmt) -> None:

@@ -101,8 +101,17 @@ class ModelSettings:
 
 
 _OURS = frozenset(
-    ("messages", "model", "stream", "stream_options", "response_format", "n", "tools")
-    + ("max_tokens", "max_completion_tokens")
+    (
+        "messages",
+        "model",
+        "stream",
+        "stream_options",
+        "response_format",
+        "n",
+        "tools",
+        "max_tokens",
+        "max_completion_tokens",
+    )
 )
 
 
