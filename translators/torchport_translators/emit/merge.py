@@ -590,9 +590,7 @@ class _Merge:
         known = {**header.definitions, **{name: self.digests[name] for name in self.wanted}}
         ordered = {name: known[name] for name in self.digests if name in known}
         body, whole = without_header(text), without_header(self.fresh.text)
-        written = self.by_rules and (
-            not edited_by_hand(self.port) or digest(body) == digest(whole)
-        )
+        written = self.by_rules and (not edited_by_hand(self.port) or digest(body) == digest(whole))
         return renewed(text, {**ordered, **known}, written=written)
 
     def _added(self) -> tuple[str, ...]:

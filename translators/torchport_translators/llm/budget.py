@@ -104,18 +104,25 @@ class Budget:
         self, set_aside: int, prompt_tokens: int, reply_tokens: int, *, estimated: bool = False
     ) -> None:
         """Count what a request has cost, whose prompt was taken for `set_aside` tokens."""
-        settings = self._settings
         with self._lock:
             self._release(set_aside)
-            spent = self._spent
-            self._spent = Spent(
-                spent.requests + 1,
-                spent.cached,
-                spent.prompt_tokens + prompt_tokens,
-                spent.reply_tokens + reply_tokens,
-                spent.estimated or estimated,
-                spent.cost + settings.price.of(prompt_tokens, reply_tokens),
-            )
+            self._count(prompt_tokens, reply_tokens, estimated=estimated)
+
+    def count_lost(self, prompt_tokens: int, reply_tokens: int) -> None:
+        """Count a reply that broke off, by what came of it."""
+        with self._lock:
+            self._count(prompt_tokens, reply_tokens, estimated=True)
+
+    def _count(self, prompt_tokens: int, reply_tokens: int, *, estimated: bool) -> None:
+        spent = self._spent
+        self._spent = Spent(
+            spent.requests + 1,
+            spent.cached,
+            spent.prompt_tokens + prompt_tokens,
+            spent.reply_tokens + reply_tokens,
+            spent.estimated or estimated,
+            spent.cost + self._settings.price.of(prompt_tokens, reply_tokens),
+        )
 
     def release(self, set_aside: int) -> None:
         """Give back what was set aside for a request that was not answered."""

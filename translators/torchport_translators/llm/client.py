@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torchport_translators.llm.budget import Budget
 from torchport_translators.llm.cache import ReplyCache, request_key
@@ -22,7 +22,8 @@ from torchport_translators.llm.settings import OPENAI, ModelSettings
 from torchport_translators.llm.tokens import count_tokens
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import AsyncOpenAI, AsyncStream
+    from openai.types.chat import ChatCompletionChunk
 
 SCHEMA_NAME = "reply"
 _BROKEN_SECONDS = 1.0
@@ -201,7 +202,7 @@ class Client:
         if data is None:
             return None
         try:
-            reply = Reply(**{**data, "cached": True})
+            reply = replace(Reply(**data), cached=True)
         except TypeError:
             return None  # of another version
         self.budget.count_cached()
@@ -260,7 +261,8 @@ class Client:
         refusal: list[str] = []
         finish = model = ""
         prompt_tokens = reply_tokens = characters = 0
-        stream: Any = await self._client().chat.completions.create(**request)
+        create = cast("Callable[..., Any]", self._client().chat.completions.create)
+        stream: AsyncStream[ChatCompletionChunk] = await create(**request)
         try:
             async with stream:
                 async for chunk in stream:
@@ -270,19 +272,27 @@ class Client:
                         reply_tokens = chunk.usage.completion_tokens
                     for choice in chunk.choices[:1]:
                         finish = choice.finish_reason or finish
-                        if choice.delta is None:
+                        delta: Any = choice.delta
+                        if delta is None:  # some endpoints leave it out at the end
                             continue
-                        text.append(choice.delta.content or "")
-                        refusal.append(getattr(choice.delta, "refusal", None) or "")
+                        text.append(delta.content or "")
+                        refusal.append(getattr(delta, "refusal", None) or "")
                         characters += len(text[-1])
                         progress(Progress(characters, time.monotonic() - began))
         except openai.APITimeoutError:
             raise
         except (openai.APIConnectionError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            self._count_lost(messages, text)
             raise _BrokenStream(str(error) or type(error).__name__) from error
         if not finish:
+            self._count_lost(messages, text)
             raise _BrokenStream("it ended without saying so")
         return Reply("".join(text), finish, "".join(refusal), model, prompt_tokens, reply_tokens)
+
+    def _count_lost(self, messages: Sequence[Mapping[str, str]], text: Sequence[str]) -> None:
+        """Count what came of a reply that broke off: the endpoint's bill has it, too."""
+        prompt_tokens = sum(count_tokens(message["content"]) for message in messages)
+        self.budget.count_lost(prompt_tokens, count_tokens("".join(text)))
 
     def _request(
         self, form: _Form, messages: Sequence[Mapping[str, str]], schema: Mapping[str, Any]

@@ -11,8 +11,14 @@ from torchport_translators.emit.merge import MergeProblem, merge_written
 from torchport_translators.llm.reply import Fault, ReplyProblem
 from torchport_translators.llm.screen import Screened, definitions, methods
 
-_MARK = re.compile(r"^[ \t]*# torchport: (\d+) lines? by \S+[ \t]*$")
+_MARK = re.compile(r"^[ \t]*# torchport: (\d+) lines? by \S+\s*$")
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _UNPORTED = re.compile(r"[ \t]*# torchport: not ported:")
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text with their ends, as Python counts them: a form feed does not end one."""
+    return _LINE.findall(text)
 
 
 def filled(port: str, screened: Screened, source: str, source_name: str, target: str) -> str:
@@ -40,7 +46,7 @@ def filled(port: str, screened: Screened, source: str, source_name: str, target:
 def _completed(port: str, screened: Screened) -> str:
     """The model's text, its classes filled up with what the port has of them."""
     there = definitions(ast.parse(port))
-    lines = screened.code.splitlines(keepends=True)
+    lines = lines_of(screened.code)
     given = definitions(screened.tree)
     for name in sorted(screened.names, key=lambda name: -given[name].lineno):
         old, new = there[name], given[name]
@@ -51,7 +57,7 @@ def _completed(port: str, screened: Screened) -> str:
 
 def _class(port: str, old: ast.ClassDef, lines: list[str], new: ast.ClassDef) -> str:
     """A class as the port has it, with the methods that the model wrote in the place of its own."""
-    text = port.splitlines(keepends=True)
+    text = lines_of(port)
     indent = " " * old.body[0].col_offset
     shift = new.body[0].col_offset
     given = {
@@ -86,7 +92,7 @@ def _without_unused_torch(text: str) -> str:
         for node in ast.walk(annotation):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 used |= set(re.findall(r"\w+", node.value))
-    lines = text.splitlines(keepends=True)
+    lines = lines_of(text)
     for node in reversed(tree.body):
         names = _torch_names(node)
         if names and not names & used:
@@ -116,7 +122,7 @@ def _torch_names(node: ast.stmt) -> set[str]:
 
 def is_open(text: str) -> bool:
     """Whether code holds the mark of a call that no rule covers."""
-    return any(_UNPORTED.match(line) for line in text.splitlines())
+    return any(_UNPORTED.match(line) for line in lines_of(text))
 
 
 # Marking
@@ -133,7 +139,7 @@ def marked(port: str, by_rules: str, model: str) -> str:
         model: the model's name.
     """
     changed = _changed_lines(by_rules, port)
-    lines = port.splitlines(keepends=True)
+    lines = lines_of(port)
     name = re.sub(r"[^\w./:@-]+", "-", model) or "a-model"
     for first, last in reversed(list(_runs(ast.parse(port).body, changed))):
         indent = re.match(r"[ \t]*", lines[first - 1])
@@ -148,7 +154,7 @@ def marked(port: str, by_rules: str, model: str) -> str:
 def model_lines(port: str) -> tuple[tuple[int, int], ...]:
     """The first and last line of each run that a mark of a port says a model wrote, from 1."""
     found: list[tuple[int, int]] = []
-    for number, line in enumerate(port.splitlines(), 1):
+    for number, line in enumerate(lines_of(port), 1):
         if match := _MARK.match(line):
             found.append((number + 1, number + int(match[1])))
     return tuple(found)
@@ -156,7 +162,7 @@ def model_lines(port: str) -> tuple[tuple[int, int], ...]:
 
 def _changed_lines(old: str, new: str) -> set[int]:
     """The lines of a text that another has not, from 1; blank ones left out."""
-    before, after = ([line.rstrip() for line in text.splitlines()] for text in (old, new))
+    before, after = ([line.rstrip() for line in lines_of(text)] for text in (old, new))
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
     return {
         number + 1

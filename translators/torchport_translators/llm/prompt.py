@@ -16,7 +16,7 @@ from typing import Protocol, cast
 
 from torchport_translators.findings import Finding, Severity, Target, Translation
 from torchport_translators.installed import ask
-from torchport_translators.llm.fill import is_open
+from torchport_translators.llm.fill import is_open, lines_of
 from torchport_translators.llm.screen import Definition, definitions, methods
 from torchport_translators.llm.settings import ModelSettings
 from torchport_translators.llm.signatures import (
@@ -342,7 +342,7 @@ class _File:
         Raises:
             SyntaxError: the text does not parse.
         """
-        self._lines = self.text.splitlines()
+        self._lines = [line.rstrip("\r\n") for line in lines_of(self.text)]
         self._tree = ast.parse(self.text)
         there = definitions(self._tree)
         imports = [
@@ -453,11 +453,11 @@ def _fence(code: str) -> str:
 
 def _wanted(task: Task) -> str:
     lines = [f"Write {', '.join(task.names)}."]
-    text = task.source.splitlines()
+    text = lines_of(task.source)
     for number, hole in enumerate(task.holes, 1):
         code = text[hole.line - 1].strip() if hole.line <= len(text) else ""
         lines.append(f"{number}. `{code}`: {hole.message}")
-    if task.holes and any(is_open(line) for line in task.port.splitlines()):
+    if task.holes and is_open(task.port):
         lines.append("In the port these places stand below the comment `# torchport: not ported`.")
     return "\n".join(lines)
 

@@ -124,8 +124,7 @@ def definitions(tree: ast.Module) -> dict[str, Definition]:
 
 def _without_marks(code: str) -> str:
     """Code without whole lines in which torchport speaks: a model cannot say what was ported."""
-    lines = code.splitlines(keepends=True)
-    return "".join(line for line in lines if not _MARK.match(line))
+    return "".join(line for line in code.splitlines(keepends=True) if not _MARK.match(line))
 
 
 def _parsed(code: str) -> ast.Module:
