@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from torchport_checks.llm_commands import check_model, improve, model_options, show_prompts
 from torchport_checks.reports.formats import FORMATS, Format, format_of, render
 from torchport_translators.batch import Outcome, Plan, Ported, port_files
 from torchport_translators.commands import (
@@ -36,6 +37,7 @@ from torchport_translators.commands import (
 )
 from torchport_translators.configuration import Configuration
 from torchport_translators.files import STDIN, FileProblem, write_port
+from torchport_translators.findings import Target
 
 if TYPE_CHECKING:
     from torchport_checks.checker import Checker
@@ -313,6 +315,7 @@ def _default_jobs() -> int:
     metavar="N",
     help="Pairs to check at the same time. [default: by cores and free memory, at most 4]",
 )
+@model_options
 @_depth_options
 @_limits
 @_format_options
@@ -323,6 +326,8 @@ def port(
     force: bool,
     report_path: Path | None,
     jobs: int | None,
+    use_model: bool,
+    show_prompt: bool,
     quick: bool,
     search: int | None,
     variants: bool,
@@ -348,6 +353,7 @@ def port(
       torchport port src/ -o ported/ --report report.html
       torchport port model.py --fresh --timeout 300
       torchport port src/ --format github --report torchport.sarif
+      torchport port model.py --llm
 
     \b
     Inputs are found in get_inputs()/get_init_inputs(), in calls, in annotations
@@ -369,11 +375,23 @@ def port(
         raise click.UsageError(
             "Standard input cannot be checked: it needs a file. Use `translate`."
         )
-    plan = Plan(configuration, target or configuration.target, out=out, force=force)
+    if use_model and not show_prompt:
+        check_model(configuration)
+    plan = Plan(
+        configuration,
+        target or configuration.target,
+        out=out,
+        write=not show_prompt,
+        force=force,
+    )
     ask(plan.target, configuration.interpreter(plan.target))
     check_outputs(files, found, plan)
     options = _deepened(check_options(configuration, timeout, memory), quick, search, variants)
     ported = list(port_files(found.files, plan))
+    if show_prompt:
+        python = options.python(Target(plan.target).value)
+        code = show_prompts(ported, configuration, Target(plan.target), python)
+        raise click.exceptions.Exit(code)
     pairs = [
         (result.name, result.file.path, result.port)
         for result in ported
@@ -389,12 +407,30 @@ def port(
             strict=True,
         )
     )
+    made = None
+    if use_model:
+        quiet = printed != "terminal"
+        made = improve(
+            ported,
+            verdicts,
+            configuration,
+            options,
+            Target(plan.target),
+            fresh=fresh,
+            quiet=quiet,
+        )
+        ported, verdicts = made.ported, made.verdicts
     results = [Checked(result, verdicts.get(result.file.path)) for result in ported]
     code = max(exit_code(ported), *map(verdict_code, verdicts.values()), 0)
     document = {
         **envelope("port"),
         "target": plan.target,
-        "files": [_data(result) for result in results],
+        "files": [
+            {**_data(result), **({"model": made.data(result.ported.file.path)} if made else {})}
+            for result in results
+            if result.ported
+        ],
+        **({"spent": asdict(made.spent)} if made and made.spent else {}),
         "passed_over": found.passed_over,
         "exit_code": code,
     }
@@ -406,6 +442,8 @@ def port(
     if printed == "terminal":
         told = told or ("" if report_path else problem)
         _show(results, ported, passed_over_text(found), told, seconds)
+        if made and made.text:
+            click.echo(made.text)
     else:
         click.echo(render(printed, results, document, seconds=seconds), nl=False)
     if problem and report_path is not None:

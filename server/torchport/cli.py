@@ -50,6 +50,11 @@ COMMANDS = {
         "explain",
         "Show the rule for a torch API, or what a finding means.",
     ),
+    "llm": Entry(
+        "torchport_checks.llm_commands",
+        "llm",
+        "Show or test the language model that --llm asks; keep its key.",
+    ),
     "lsp": Entry(
         "torchport_server.commands", "lsp", "Serve editors over the Language Server Protocol."
     ),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionChunk
 
 SCHEMA_NAME = "reply"
-_BROKEN_SECONDS = 1.0
+_BROKEN_SECONDS = 0.5
 
 
 class Trouble(StrEnum):
@@ -127,6 +127,11 @@ class Client:
     _key: Key | None = None
     _openai: AsyncOpenAI | None = None
     _form: int = 0
+
+    @property
+    def form(self) -> str:
+        """The form of replies that the endpoint is known to hold to: "json_schema" until it does not."""
+        return _FORMS[self._form].format
 
     async def __aenter__(self) -> Client:
         return self
@@ -332,17 +337,21 @@ class Client:
             "api_key": self._key.value or "none",
             "timeout": settings.timeout,
             "max_retries": settings.retries,
-            "default_headers": _withheld() if settings.base_url != OPENAI else None,
         }
+        headers: dict[str, Any] = _withheld() if settings.base_url != OPENAI else {}
         if settings.api_version:
             self._openai = AsyncAzureOpenAI(
                 azure_endpoint=settings.base_url,
                 api_version=settings.api_version,
                 azure_deployment=settings.model,
+                default_headers=headers,
                 **common,
             )
         else:
-            self._openai = AsyncOpenAI(base_url=settings.base_url, **common)
+            headers["Authorization"] = f"Bearer {common['api_key']}"
+            self._openai = AsyncOpenAI(
+                base_url=settings.base_url, default_headers=headers, **common
+            )
         return self._openai
 
     @asynccontextmanager

@@ -98,7 +98,7 @@ def read_reply(content: str, *, finish: str = "stop", refusal: str = "") -> Answ
         raise ReplyProblem(Fault.EMPTY, "The reply is empty.")
     answer = _structured(text) or _fenced(text)
     if answer is None and _is_code(text):
-        answer = Answer(text)
+        answer = Answer(text + "\n")
     if answer is None:
         if _OPEN.search(text):
             raise ReplyProblem(
