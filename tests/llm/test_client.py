@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-
 from tests.llm.server import Break, Fail, Say, Server, Step
+
 from torchport_translators.llm.budget import Budget, BudgetSpent
 from torchport_translators.llm.client import Client, ModelProblem, Progress, Reply, Trouble
 from torchport_translators.llm.keys import KeyProblem, keep_key

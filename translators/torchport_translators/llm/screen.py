@@ -20,6 +20,20 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 _PACKAGES = {"jax": ("jax", "flax", "optax"), "mlx": ("mlx",)}
+_CUSTOMARY = {
+    "jax": {
+        "jax": "import jax",
+        "jnp": "import jax.numpy as jnp",
+        "lax": "from jax import lax",
+        "nnx": "from flax import nnx",
+        "optax": "import optax",
+    },
+    "mlx": {
+        "mx": "import mlx.core as mx",
+        "nn": "import mlx.nn as nn",
+        "optim": "import mlx.optimizers as optim",
+    },
+}
 _HARMLESS = frozenset(
     _words(
         "__future__ abc collections contextlib copy dataclasses enum functools itertools math numbers "
@@ -101,15 +115,15 @@ def screen(code: str, port: str, names: Sequence[str], target: str) -> Screened:
     Raises:
         ReplyProblem: it may not be used; the message says why, for person and model.
     """
-    code = _without_marks(code)
+    theirs = _Names(ast.parse(port))
+    code = _with_imports(_without_marks(code), theirs.imported, target)
     tree = _parsed(code)
-    there = definitions(ast.parse(port))
+    there = definitions(theirs.tree)
     given = definitions(tree)
     asked = tuple(name for name in names if name in given)
     if not asked:
         missing = ", ".join(names)
         raise ReplyProblem(Fault.INCOMPLETE, f"The reply does not define {missing}.")
-    theirs = _Names(ast.parse(port))
     _Screen(target, theirs.dotted, _Names(tree, theirs.imported)).look(tree)
     for name in asked:
         _same_signature(there[name], given[name], name)
@@ -125,6 +139,19 @@ def definitions(tree: ast.Module) -> dict[str, Definition]:
 def _without_marks(code: str) -> str:
     """Code without whole lines in which torchport speaks: a model cannot say what was ported."""
     return "".join(line for line in code.splitlines(keepends=True) if not _MARK.match(line))
+
+
+def _with_imports(code: str, there: Collection[str], target: str) -> str:
+    """Code with the customary imports that it takes for granted, and the port has not.
+
+    Raises:
+        ReplyProblem: it does not parse.
+    """
+    tree = _parsed(code)
+    bound = {*_Names(tree).imported, *definitions(tree), *there}
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - bound
+    lines = [line for name, line in _CUSTOMARY[target].items() if name in used]
+    return "\n".join([*lines, code]) if lines else code
 
 
 def _parsed(code: str) -> ast.Module:
