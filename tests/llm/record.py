@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.llm.scenarios import read_scenario, run_scenario, write_keys
 from tests.llm.server import RECORDED, Say, Server, key_of
+
 from torchport_checks import Checker, CheckOptions
 from torchport_translators.llm import cache
 

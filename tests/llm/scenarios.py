@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.llm.server import MODEL, RECORDED, Server
+
 from torchport_checks.checker import Checker
 from torchport_checks.repair import Draft, Repair, repair
 from torchport_translators.findings import Target

@@ -151,7 +151,8 @@ def _with_imports(code: str, there: Collection[str], target: str) -> str:
     bound = {*_Names(tree).imported, *definitions(tree), *there}
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} - bound
     lines = [line for name, line in _CUSTOMARY[target].items() if name in used]
-    return "\n".join([*lines, code]) if lines else code
+    # Below it: nothing may stand above an import of `__future__`.
+    return "\n".join([code, *lines, ""]) if lines else code
 
 
 def _parsed(code: str) -> ast.Module:
