@@ -88,7 +88,7 @@ def retrieve(
     found = [
         card
         for card in CARDS
-        if any(re.search(rf"\b{api.rpartition('.')[2]}\b", source) for api in card.apis)
+        if any(re.search(rf"\.{api.rpartition('.')[2]}\b", source) for api in card.apis)
         and card.id not in exclude
     ]
     return found[:limit]
