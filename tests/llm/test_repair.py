@@ -69,7 +69,9 @@ def f(x):
 """
 # `unknown_thing` does not exist, so nothing here could be run: these replies never reach a lane.
 GOOD = "def f(x):\n    return jnp.exp(x)\n"
-DENSITY = ORIGINAL.replace("torch.unknown_thing(x)", "torch.distributions.Normal(0.0, 1.0).log_prob(x)")
+DENSITY = ORIGINAL.replace(
+    "torch.unknown_thing(x)", "torch.distributions.Normal(0.0, 1.0).log_prob(x)"
+)
 
 
 def draft(folder: Path, original: str = ORIGINAL, checker: Checker | None = None) -> Draft:
@@ -149,7 +151,11 @@ WORSE = "def f(x):\n    return jnp.exp(x)[0]\n"
     ("replies", "stopped", "grades"),
     [
         ([WRONG, WRONG + "# again\n"], "The model wrote the same code again.", [3, None]),
-        ([WORSE, WORSE.replace("[0]", "[-1]")], "The same failure came again.", [2, 2]),
+        (
+            [WORSE, WORSE.replace("    return", "    y = x\n    return")],
+            "The same failure came again.",
+            [2, 2],
+        ),
         ([WRONG, WORSE], "2 rounds are spent.", [3, 2]),
     ],
     ids=["same-code", "same-failure", "worse"],
