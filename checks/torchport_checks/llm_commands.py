@@ -150,7 +150,8 @@ class Improved:
         from torchport_translators.llm.fill import model_lines
 
         data = asdict(repair)
-        del data["text"]
+        for part in (data, *data["rounds"]):
+            del part["text"]
         return {**data, "lines": [list(run) for run in model_lines(repair.text)]}
 
 

@@ -51,6 +51,7 @@ class Round:
         grades: of each definition after it, from 0 to 4; None where the check cannot judge it.
         failures: what the check says of those that are not verified.
         cached: the reply was known.
+        text: the port with it; empty where it was not run.
     """
 
     asked: tuple[str, ...]
@@ -59,6 +60,7 @@ class Round:
     grades: dict[str, int | None] = field(default_factory=dict[str, "int | None"])
     failures: dict[str, str] = field(default_factory=dict[str, str])
     cached: bool = False
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +256,7 @@ class _Loop:
                 grades={name: grade(known[name]) for name in self.names if name in known},
                 failures={name: verdict.message for name, verdict in failing.items()},
                 cached=reply.cached,
+                text=candidate,
             )
         )
         score = self._score(candidate, known)

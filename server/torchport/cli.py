@@ -55,6 +55,11 @@ COMMANDS = {
         "llm",
         "Show or test the language model that --llm asks; keep its key.",
     ),
+    "eval": Entry(
+        "torchport_checks.evaluation.commands",
+        "evaluate",
+        "Evaluate a model on a dataset, by running what it ports.",
+    ),
     "lsp": Entry(
         "torchport_server.commands", "lsp", "Serve editors over the Language Server Protocol."
     ),
