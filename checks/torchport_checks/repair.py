@@ -170,7 +170,7 @@ class _Loop:
         known = {v.name: v for v in draft.verdict.definitions} if draft.verdict else {}
         self.best_score = self._score(draft.text, known)
         self.feedback = tuple(
-            Feedback(name, _told(known[name]))
+            feedback_of(known[name])
             for name in self.names
             # Of what is open, the holes say more than the error that they cause.
             if name in known and not known[name].ok and not holes_of(draft.translation, name)
@@ -269,7 +269,7 @@ class _Loop:
             judged = all(known[n].ok for n in self.names if n in known)
             return "All is verified." if judged else "The rest cannot be judged by running it."
         self.asked = tuple(left)
-        self.feedback = tuple(Feedback(n, _told(failing[n])) for n in left if n in failing)
+        self.feedback = tuple(feedback_of(failing[n]) for n in left if n in failing)
         return self._again("\n".join(_failure(failing[n]) for n in left if n in failing))
 
     def _again(self, failure: str) -> str:
@@ -330,8 +330,8 @@ class _Loop:
         )
 
 
-def _told(verdict: DefinitionVerdict) -> str:
-    """What the check says of a definition, for the model: how it fails, where, on which input."""
+def feedback_of(verdict: DefinitionVerdict) -> Feedback:
+    """What the check says of a definition, for a model: how it fails, where, on which input."""
     parts = [verdict.message]
     if verdict.located is not None:
         parts.append(verdict.located.message)
@@ -340,7 +340,7 @@ def _told(verdict: DefinitionVerdict) -> str:
     elif verdict.inputs is not None and verdict.inputs.call:
         given = ", ".join(f"{item.name}={item.text}" for item in verdict.inputs.call)
         parts.append(f"It was called with {given}.")
-    return "\n".join(parts)[:_MAX_FEEDBACK]
+    return Feedback(verdict.name, "\n".join(parts)[:_MAX_FEEDBACK])
 
 
 def _failure(verdict: DefinitionVerdict) -> str:

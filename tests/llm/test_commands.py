@@ -119,14 +119,11 @@ def test_the_rules_port_is_there_whatever_the_model_does(
     ).read_text("utf-8")
 
 
-@pytest.mark.parametrize(
-    "arguments", [("port", "model.py", "--quick"), ("translate", "model.py"), ("check", "model.py", "model_jax.py")]
-)  # fmt: skip
-def test_no_model_is_asked_without_being_told_to(run: Run, arguments: tuple[str, ...]) -> None:
-    run("translate", "model.py")
+def test_no_model_is_asked_without_being_told_to(run: Run) -> None:
     with Server([Say(GOOD)]) as server:
         project(server)
-        run(*arguments)
+        run("translate", "model.py")
+        run("port", "model.py", "--quick", "--force")
         assert server.asked == []
 
 

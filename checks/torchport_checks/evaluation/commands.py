@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torchport_translators.llm.budget import Budget
     from torchport_translators.llm.settings import ModelSettings
 
-_FOLDER = Path("build-report/eval")
+_FOLDER = Path(".torchport/eval")
 
 
 @click.command("eval", short_help="Evaluate a model on a dataset, by running what it ports.")
@@ -193,6 +193,8 @@ def _write(folder: Path, data: dict[str, Any], table: str, plots: dict[str, str]
     Raises:
         FileProblem: a file cannot be written.
     """
+    if folder.parent.name == ".torchport":
+        write_port(folder.parent / ".gitignore", b"*\n")
     texts = {"results.json": json.dumps(data, indent=2, ensure_ascii=False), "table.md": table}
     for name, text in {**texts, **plots}.items():
         write_port(folder / name, text.encode("utf-8", "backslashreplace"))

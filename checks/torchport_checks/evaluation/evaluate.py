@@ -258,7 +258,9 @@ class Evaluator:
         second: Context,
         others: Sequence[Outcome],
     ) -> Versus:
-        results = [compared(one, other) for one, other in zip(ones, others, strict=True)]
+        results: list[Winner] = [
+            compared(one, other) for one, other in zip(ones, others, strict=True)
+        ]
         opinions: list[Winner] = []
         if self.judge is not None:
             for item, one, other in zip(items, ones, others, strict=True):
