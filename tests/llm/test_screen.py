@@ -73,6 +73,7 @@ def look(code: str, names: tuple[str, ...] = ("f", "Net"), target: str = "jax") 
         "async def _h(): pass\n" + GOOD,
         # A local name is not the module of that name.
         "def f(x, *, dim=-1):\n    signal = jnp.exp(x)\n    return signal.sum()\n",
+        "import jax\ndef f(x, *, dim=-1):\n    return jax.scipy.signal.convolve(x, x)\n",
         # The port's author uses it, too.
         "def f(x, *, dim=-1):\n    os.path.join('a', 'b')\n    return x\n",
         "def f(x, *, dim=-1):\n    return jnp.zeros(x.shape).at[0].set(x.__class__.__name__ == 'a')\n",
@@ -101,6 +102,12 @@ def test_what_computes_may_run(code: str) -> None:
         ("return f.__globals__", "uses __globals__"),
         ("return getattr(x, 'su' + 'm')()", "calls getattr with a name that is not written out"),
         ("return getattr(x, '__class__')", "uses __class__"),
+        ("g = getattr\n    return g(x, '__class__')", "uses getattr other than by calling it"),
+        ("import operator\n    return operator.attrgetter('a')(x)", "uses operator.attrgetter"),
+        ("import warnings\n    return warnings.sys.modules", "uses warnings.sys"),
+        ("from warnings import sys\n    return sys.path", "uses warnings.sys"),
+        ("L = nnx.Linear\n    L.__call__ = f\n    return x", "changes __call__"),
+        ("jnp.__setattr__('exp', f)\n    return x", "uses __setattr__"),
         ("jnp.exp = jnp.sin\n    return x", "changes jax.numpy.exp"),
         ("del jnp.exp\n    return x", "changes jax.numpy.exp"),
         ("return setattr(jnp, 'exp', jnp.sin)", "uses setattr"),

@@ -56,7 +56,7 @@ _PLAIN_DUNDERS = frozenset(
     _words(
         "__init__ __call__ __name__ __class__ __doc__ __version__ __post_init__ __len__ __getitem__ "
         "__iter__ __next__ __enter__ __exit__ __repr__ __str__ __eq__ __hash__ __contains__ __bool__ "
-        "__add__ __sub__ __mul__ __truediv__ __matmul__ __neg__ __setitem__ __setattr__ __getattr__"
+        "__add__ __sub__ __mul__ __truediv__ __matmul__ __neg__ __setitem__"
     )
 )
 _BEYOND = {
@@ -67,6 +67,7 @@ _BEYOND = {
         "jax.monitoring jax.profiler jax.pure_callback jax.config jax.numpy.load jax.numpy.save "
         "jax.numpy.savez jax.numpy.fromfile jax.tools jax.clear_caches"
     ),
+    "operator": _words("operator.attrgetter operator.methodcaller"),
     "flax": _words("flax.io flax.training flax.config flax.serialization"),
     "mlx": _words(
         "mlx.core.load mlx.core.save mlx.core.savez mlx.core.savez_compressed mlx.core.save_gguf "
@@ -207,12 +208,14 @@ class _Screen:
     target: str
     theirs: Collection[str]
     names: _Names
+    called: set[ast.expr] = field(default_factory=set[ast.expr])
 
     def look(self, tree: ast.Module) -> None:
         """
         Raises:
             ReplyProblem: it does what no port needs.
         """
+        self.called = {node.func for node in ast.walk(tree) if isinstance(node, ast.Call)}
         for node in tree.body:
             self._statement(node)
         for node in ast.walk(tree):
@@ -253,6 +256,8 @@ class _Screen:
         elif isinstance(node, ast.Name):
             if node.id in _FORBIDDEN_CALLS or node.id.startswith("__"):
                 yield f"uses {node.id}"
+            elif node.id == "getattr" and node not in self.called:
+                yield "uses getattr other than by calling it"
             else:
                 yield self._reaches(self.names.full(node))
         elif isinstance(node, ast.Attribute):
@@ -272,10 +277,11 @@ class _Screen:
 
     def _reaches(self, full: str) -> str:
         """Whether a dotted name leads beyond computing."""
-        root = full.partition(".")[0]
+        root, *rest = full.split(".")
         if full in self.theirs:
             return ""
-        if root in _FORBIDDEN_MODULES:
+        # `warnings.sys` is `sys`; but `jax.scipy.signal` is not `signal`.
+        if root in _FORBIDDEN_MODULES or (_FORBIDDEN_MODULES - {"signal"}).intersection(rest):
             return f"uses {full}"
         for beyond in _BEYOND.get(root, ()):
             if full == beyond or full.startswith(f"{beyond}."):
@@ -286,6 +292,8 @@ class _Screen:
         full = self.names.full(node)
         if node.attr.startswith("__") and node.attr not in _PLAIN_DUNDERS:
             return f"uses {node.attr}"
+        if node.attr.startswith("__") and isinstance(node.ctx, (ast.Store, ast.Del)):
+            return f"changes {node.attr}"
         if node.attr in _FORBIDDEN_METHODS and full not in self.theirs:
             return f"uses .{node.attr}"
         if not full:
