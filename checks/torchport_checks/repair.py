@@ -141,6 +141,9 @@ async def repair(
         return Repair(draft.text, (), stopped=f"The port does not parse ({error}).")
     if not names:
         return Repair(draft.text, (), stopped="Nothing is open.")
+    if draft.verdict and draft.verdict.category is Category.FRAMEWORK:
+        # What comes back could not be checked, and would be paid for all the same.
+        return Repair(draft.text, names, stopped=f"No port can be checked. {draft.verdict.error}")
     return await _Loop(draft, checker, client, prompter, tell, names).run()
 
 

@@ -143,6 +143,15 @@ def test_nothing_is_asked_where_nothing_is_open(checker: Checker, tmp_path: Path
     assert (made.stopped, server.asked) == ("Nothing is open.", [])
 
 
+def test_nothing_is_asked_where_no_port_could_be_checked(tmp_path: Path) -> None:
+    options = CheckOptions(jax_python=str(tmp_path / "python"))
+    with Checker(options, store=False) as checker:
+        given = draft(tmp_path, ORIGINAL, checker)
+        made, server = run(given, checker, [])
+    assert made.stopped.startswith("No port can be checked.")
+    assert server.asked == []
+
+
 WRONG = "def f(x):\n    return 1.0 - x\n"
 WORSE = "def f(x):\n    return jnp.exp(x)[0]\n"
 
