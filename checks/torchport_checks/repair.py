@@ -185,7 +185,7 @@ class _Loop:
         limit = self.client.settings.rounds
         while not stopped:
             if len(self.rounds) == limit:
-                stopped = f"{limit} rounds are spent."
+                stopped = f"All rounds are spent ({limit})."
                 break
             try:
                 stopped = await self._round()

@@ -120,7 +120,7 @@ def test_what_may_pass_is_asked_again(script: list[Step], requests: int) -> None
         ([Fail(429, "quota", SOON)] * 3, Trouble.RATE, "the account's quota is spent"),
         ([Fail(500, "down", SOON)] * 3, Trouble.SERVER, "failed. Error code: 500"),
         ([Fail(400, "context is too long")] * 4, Trouble.REQUEST, "context is too long"),
-        ([Break()] * 3, Trouble.BROKEN, "broke off 3 times"),
+        ([Break()] * 3, Trouble.BROKEN, "broke off, in all attempts (3)"),
         ([Say(CODE, wait=1.0)], Trouble.TIMEOUT, "no sign of life for 0.3 s"),
     ],
     ids=["401", "403", "404", "429", "500", "400", "disconnect", "slow"],
@@ -250,7 +250,7 @@ def test_cost_is_counted_by_the_prices_of_the_settings() -> None:
 @pytest.mark.parametrize(
     ("limit", "says"),
     [
-        ({"max_requests": 1}, "1 requests are spent (max_requests)"),
+        ({"max_requests": 1}, "All requests of the session are spent (max_requests = 1)"),
         ({"max_tokens": 9000}, "1,200 of the session's 9,000 tokens are spent"),
         ({"max_cost": 0.083, "price": Price(2.0, 10.0)}, "0.0040 of the session's 0.0830 is spent"),
     ],
@@ -275,6 +275,22 @@ def test_requests_at_the_same_time_do_not_overspend_together() -> None:
     with Server([Say(CODE, wait=0.2)] * 3) as server:
         found = asyncio.run(run(settings(server, max_requests=2)))
     assert sorted(type(item).__name__ for item in found) == ["BudgetSpent", "Reply", "Reply"]
+
+
+def test_requests_keep_to_the_rate() -> None:
+    """The second one of a minute waits for the next."""
+
+    async def run(given: ModelSettings, budget: Budget) -> None:
+        async with Client(given, budget, fresh=True) as client:
+            await client.ask(MESSAGES, SCHEMA)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.ask(MESSAGES, SCHEMA), 0.5)
+
+    with Server([Say(CODE)] * 2) as server:
+        given = settings(server, requests_per_minute=1)
+        budget = Budget(given)
+        asyncio.run(run(given, budget))
+        assert len(server.asked) == budget.spent.requests == 1
 
 
 def test_tokens_are_estimated_where_the_endpoint_does_not_count_them() -> None:

@@ -49,6 +49,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def project(server: Server, more: str = "") -> None:
     Path("pyproject.toml").write_text(
+        '[tool.torchport]\ndevice = { torch = "cpu", jax = "cpu" }\n\n'
         f'[tool.torchport.llm]\nmodel = "m"\nbase_url = "{server.url}"\nretries = 0\n{more}',
         encoding="utf-8",
     )
@@ -82,7 +83,7 @@ def test_machines_are_told_what_a_model_wrote(run: Run) -> None:
     (file,) = data["files"]
     model = file["model"]
     assert (model["names"], model["changed"], model["verified"]) == (["density"], ["density"], [])
-    assert model["stopped"] == "1 rounds are spent."
+    assert model["stopped"] == "All rounds are spent (1)."
     assert model["rounds"][0]["grades"] == {"density": 3}
     text = Path("model_jax.py").read_text("utf-8").splitlines()
     ((first, last),) = model["lines"]
@@ -92,7 +93,7 @@ def test_machines_are_told_what_a_model_wrote(run: Run) -> None:
         "density": "diverged",
         "double": "verified",
     }
-    assert "m wrote density: not verified. 1 rounds are spent." in file["notes"]
+    assert "m wrote density: not verified. All rounds are spent (1)." in file["notes"]
     assert [finding["api"] for finding in file["findings"]] == ["torch.distributions.Normal"]
     assert data["spent"]["requests"] == 1
     assert data["spent"]["cost"] == pytest.approx(0.0014)

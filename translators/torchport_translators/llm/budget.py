@@ -84,7 +84,7 @@ class Budget:
             spent = self._spent
             if spent.requests + self._aside_requests + 1 > settings.max_requests:
                 raise BudgetSpent(
-                    f"The session's {settings.max_requests} requests are spent (max_requests)."
+                    f"All requests of the session are spent (max_requests = {settings.max_requests})."
                 )
             if spent.tokens + self._aside_tokens + tokens > settings.max_tokens:
                 raise BudgetSpent(

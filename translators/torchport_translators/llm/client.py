@@ -242,7 +242,7 @@ class Client:
                 if broken > self.settings.retries:
                     raise ModelProblem(
                         Trouble.BROKEN,
-                        f"The reply of {self.settings.host} broke off {broken} times ({error}).",
+                        f"The reply of {self.settings.host} broke off, in all attempts ({broken}): {error}.",
                     ) from error
                 await asyncio.sleep(_BROKEN_SECONDS * min(broken, 4))
 
