@@ -252,8 +252,12 @@ def _check_all(
     fresh: bool,
     quiet: bool,
     definitions: Sequence[str] | None = None,
+    given: Checker | None = None,
 ) -> list[Verdict]:
-    """Check pairs, given as (name, source, port), in warm lanes; their verdicts in order."""
+    """Check pairs, given as (name, source, port), in warm lanes; their verdicts in order.
+
+    `given` keeps its lanes for what comes after, unless it is interrupted.
+    """
     from torchport_checks.checker import Checker
 
     def one(checker: Checker, pair: tuple[str, Path, Path]) -> Verdict:
@@ -268,13 +272,14 @@ def _check_all(
     with (
         ThreadPoolExecutor(jobs) as pool,
         # Entered after the pool, so that an interrupt ends the lanes before it waits for the pool.
-        Checker(options, workers=jobs) as checker,
+        contextlib.nullcontext(given) if given else Checker(options, workers=jobs) as checker,
         _progress(len(pairs), quiet) as begin,
     ):
         futures = [pool.submit(one, checker, pair) for pair in pairs]
         try:
             return [future.result() for future in futures]
         except BaseException:
+            checker.close()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -364,6 +369,7 @@ def port(
     Exit code: 0 all ported and verified, 1 findings or a port that is not
     verified, 2 a file or framework is missing, or wrong usage.
     """
+    from torchport_checks.checker import Checker
     from torchport_checks.reports.checked import Checked
     from torchport_translators.installed import ask
 
@@ -375,8 +381,7 @@ def port(
         raise click.UsageError(
             "Standard input cannot be checked: it needs a file. Use `translate`."
         )
-    if use_model and not show_prompt:
-        check_model(configuration)
+    settings = check_model(configuration) if use_model and not show_prompt else None
     plan = Plan(
         configuration,
         target or configuration.target,
@@ -398,28 +403,22 @@ def port(
         if result.port is not None and result.outcome is not Outcome.FAILED
     ]
     jobs = min(jobs or _default_jobs(), len(pairs) or 1)
-    verdicts = dict(
-        zip(
-            (source for _, source, _ in pairs),
-            _check_all(pairs, options, jobs=jobs, fresh=fresh, quiet=printed != "terminal")
-            if pairs
-            else (),
-            strict=True,
-        )
-    )
+    quiet = printed != "terminal"
     made = None
-    if use_model:
-        quiet = printed != "terminal"
-        made = improve(
-            ported,
-            verdicts,
-            configuration,
-            options,
-            Target(plan.target),
-            fresh=fresh,
-            quiet=quiet,
+    with contextlib.ExitStack() as stack:
+        checker = None
+        if settings is not None:
+            checker = stack.enter_context(Checker(options, workers=jobs))
+        checked = (
+            _check_all(pairs, options, jobs=jobs, fresh=fresh, quiet=quiet, given=checker)
+            if pairs
+            else ()
         )
-        ported, verdicts = made.ported, made.verdicts
+        verdicts = dict(zip((source for _, source, _ in pairs), checked, strict=True))
+        if settings is not None and checker is not None:
+            framework = Target(plan.target)
+            made = improve(ported, verdicts, settings, checker, framework, fresh=fresh, quiet=quiet)
+            ported, verdicts = made.ported, made.verdicts
     results = [Checked(result, verdicts.get(result.file.path)) for result in ported]
     code = max(exit_code(ported), *map(verdict_code, verdicts.values()), 0)
     document = {

@@ -27,7 +27,6 @@ from torchport_translators.llm.settings import ModelSettings, from_environment
 
 if TYPE_CHECKING:
     from torchport_checks.checker import Checker
-    from torchport_checks.options import CheckOptions
     from torchport_checks.repair import Repair, Tell
     from torchport_checks.verdicts import Verdict
     from torchport_translators.llm.budget import Spent
@@ -158,8 +157,8 @@ class Improved:
 def improve(
     ported: Sequence[Ported],
     verdicts: dict[Path, Verdict],
-    configuration: Configuration,
-    options: CheckOptions,
+    settings: ModelSettings,
+    checker: Checker,
     target: Target,
     *,
     fresh: bool,
@@ -169,22 +168,23 @@ def improve(
 
     A port that was edited by hand, or that a model has written before, is left alone.
     """
-    from torchport_checks.checker import Checker
     from torchport_translators.llm.budget import Budget
     from torchport_translators.llm.client import Client
 
-    settings = check_model(configuration)
     improved = Improved(list(ported), dict(verdicts))
     budget = Budget(settings)
 
     async def run() -> None:
-        with Checker(options) as checker:
+        try:
             async with Client(settings, budget, fresh=fresh) as client:
                 for number, result in enumerate(ported):
                     if result.outcome in (Outcome.WRITTEN, Outcome.UNCHANGED):
                         improved.ported[number] = await _improve(
                             result, improved, checker, client, target, quiet=quiet
                         )
+        except BaseException:
+            checker.close()  # or the loop would wait for the check under way
+            raise
 
     asyncio.run(run())
     improved.spent = budget.spent
