@@ -13,6 +13,7 @@ from typing import Self
 
 from torchport_checks.devices import device_names
 from torchport_checks.examine import examine
+from torchport_checks.known import with_known_mistakes
 from torchport_checks.lanes import Lane, LaneFailure, RemoteError
 from torchport_checks.mutate import MutationScore, plant
 from torchport_checks.options import CheckOptions, Framework, Target
@@ -256,7 +257,7 @@ class _Check:
                 verdicts.append(definition)
                 continue
             self._report(definition.name, None)
-            verdict = examine(definition, pair, self.replays)
+            verdict = with_known_mistakes(examine(definition, pair, self.replays), pair)
             verdicts.append(verdict)
             self._report(definition.name, verdict)
             if pair.loaded_by != [lane.pid for lane in pair.lanes.all()]:

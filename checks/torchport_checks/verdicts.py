@@ -243,6 +243,26 @@ class Variant(Model):
     """The port's line at which it fails, or at which it cannot be compiled."""
 
 
+class Known(Model):
+    """A mistake of a bug record that the port seems to make, and what mends it."""
+
+    id: str
+    """Of the record: `torchport bugs show ID` tells more."""
+    title: str
+    why: str
+    port_line: int
+    old: str = ""
+    new: str = ""
+    """The code, and what stands in its place; empty where the record cannot say it."""
+
+    @property
+    def message(self) -> str:
+        """For the reader, in a line."""
+        fix = f" Instead of `{self.old}` write `{self.new}`." if self.new else ""
+        sure = "Known mistake" if self.new else "Perhaps a known mistake"
+        return f"{sure} on line {self.port_line}: {self.title}.{fix} ({self.id})"
+
+
 class Located(Model):
     """The operation at which a port begins to differ: what it is made from agrees, and it does not."""
 
@@ -319,6 +339,8 @@ class DefinitionVerdict(Model):
     smallest: Smallest | None = None
     """Of the first difference, where it was looked for (`CheckOptions.shrink_seconds`)."""
     located: Located | None = None
+    known: list[Known] = Field(default_factory=list[Known])
+    """Mistakes of bug records that may be why the port diverges, the likeliest first."""
     notes: list[str] = Field(default_factory=list[str])
     output: str = ""
     """The end of what the code printed, where the check failed."""
@@ -336,8 +358,15 @@ class DefinitionVerdict(Model):
             located = located.moved(
                 source_line - self.source_line, (port_line or 0) - (self.port_line or 0)
             )
+        down = (port_line or 0) - (self.port_line or 0)
+        known = [k.model_copy(update={"port_line": k.port_line + down}) for k in self.known]
         return self.model_copy(
-            update={"source_line": source_line, "port_line": port_line, "located": located}
+            update={
+                "source_line": source_line,
+                "port_line": port_line,
+                "located": located,
+                "known": known,
+            }
         )
 
 

@@ -60,6 +60,11 @@ COMMANDS = {
         "evaluate",
         "Evaluate a model on a dataset, by running what it ports.",
     ),
+    "bugs": Entry(
+        "torchport_checks.bugs_commands",
+        "bugs",
+        "Show, verify and add records of mistakes in porting.",
+    ),
     "lsp": Entry(
         "torchport_server.commands", "lsp", "Serve editors over the Language Server Protocol."
     ),

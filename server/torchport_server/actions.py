@@ -17,6 +17,7 @@ from torchport_translators.emit.merge import Merged
 if TYPE_CHECKING:
     from torchport_server.server import Server
 
+_NOT_IGNORED = (protocol.DRIFTED, protocol.PITFALL)
 _NO_MODEL = "No language model is configured, and none is needed for what rules cover."
 
 
@@ -123,6 +124,18 @@ def _fixes(server: Server, asked: Asked) -> Iterable[lsp.CodeAction]:
                 diagnostics=[diagnostic],
                 preferred=True,
             )
+        verdict = result.of(name) if result is not None and not drifted else None
+        for known in verdict.known if verdict is not None else ():
+            if known.new:
+                data = {"do": "mend", "uri": source_uri, "old": known.old, "new": known.new}
+                yield protocol.action(
+                    f"Apply the known fix: {known.new} ({known.id})",
+                    lsp.CodeActionKind.QuickFix,
+                    data=data | {"line": known.port_line},
+                    command=command,
+                    diagnostics=[diagnostic],
+                    preferred=name not in result.verified if result is not None else True,
+                )
         yield protocol.action(
             f"Port {name} to {target} again",
             lsp.CodeActionKind.QuickFix,
@@ -160,7 +173,7 @@ def _checks(server: Server, asked: Asked) -> Iterable[lsp.CodeAction]:
 
 def _ignores(server: Server, asked: Asked) -> Iterable[lsp.CodeAction]:
     for diagnostic in asked.diagnostics:
-        if diagnostic.source != protocol.STATIC or diagnostic.code == protocol.DRIFTED:
+        if diagnostic.source != protocol.STATIC or diagnostic.code in _NOT_IGNORED:
             continue
         lines = asked.document.lines
         line = diagnostic.range.start.line
@@ -204,6 +217,8 @@ async def resolved(server: Server, action: lsp.CodeAction) -> lsp.CodeAction:
             action.edit = await _port(server, uri, names, again=bool(data.get("again")))
         case "restore":
             action.edit = await _restore(server, uri, names)
+        case "mend":
+            action.edit = _mend(server, uri, data["line"], data["old"], data["new"])
         case "in-place":
             first, start, last, end = data["range"]
             stretch = lsp.Range(lsp.Position(first, start), lsp.Position(last, end))
@@ -328,6 +343,17 @@ def _definition_edit(lines: Lines, now: Outline, old: str, was: Outline) -> lsp.
     text = "".join(before.line(n) for n in range(was.line - 1, was.end_line))
     stretch = lsp.Range(lines.at(now.line - 1, 0), lines.at(now.end_line - 1, 1 << 30))
     return lsp.TextEdit(stretch, text.rstrip("\r\n"))
+
+
+def _mend(server: Server, uri: str, line: int, old: str, new: str) -> lsp.WorkspaceEdit:
+    """Put what a bug record says into the place of its mistake."""
+    pair, _, _ = _source_of(server, uri)
+    port = text_of(server.documents, pair.port) or ""
+    starts = Lines(port, server.documents.encoding).starts
+    at = port.find(old, starts[line - 1]) if line <= len(starts) else -1
+    if at < 0:
+        raise Refused(f"{pair.port.name} has changed since it was checked. Check it again.")
+    return _written(server, pair, port, port[:at] + new + port[at + len(old) :], "")
 
 
 async def _in_place(server: Server, uri: str, stretch: lsp.Range) -> lsp.WorkspaceEdit:

@@ -20,6 +20,7 @@ PORT_KIND = "refactor.rewrite.torchport"
 CHECK_KIND = "source.torchport.check"
 FIX_ALL = "source.fixAll.torchport"
 DRIFTED = "drifted"
+PITFALL = "pitfall"
 _LONG = 1000
 """Lines above which those that are everywhere are not compared."""
 
@@ -52,6 +53,20 @@ def finding(finding: Finding, lines: Lines) -> lsp.Diagnostic:
         code=finding.code,
         source=STATIC,
     )
+
+
+def pitfalls(survey: Survey, lines: Lines, *, warn: bool) -> Iterable[lsp.Diagnostic]:
+    """The uses of torch whose ports people and models get wrong."""
+    severity = lsp.DiagnosticSeverity
+    for use in survey.uses:
+        for title in survey.pitfalls.get(use.api, ()):
+            yield lsp.Diagnostic(
+                range=_range_of(use, lines),
+                message=f"Often ported wrongly: {title}",
+                severity=severity.Warning if warn else severity.Hint,
+                code=PITFALL,
+                source=STATIC,
+            )
 
 
 def drift(name: str, line: int, lines: Lines, port: Path, target: str) -> lsp.Diagnostic:
@@ -90,6 +105,7 @@ def divergence(
     parts = [f"{verdict.name}: {_sentence(verdict.message or _first_difference(verdict))}"]
     if verdict.located is not None:
         parts.append(verdict.located.message)
+    parts += [known.message for known in verdict.known]
     if changed:
         parts.append(f"This line has changed since {verdict.name} was verified.")
     if verdict.inputs is not None and verdict.inputs.call:
@@ -160,8 +176,12 @@ def hover(use: Use, survey: Survey, lines: Lines) -> lsp.Hover:
     """What a use of torch becomes."""
     return lsp.Hover(
         lsp.MarkupContent(lsp.MarkupKind.Markdown, survey.explained[use.api]),
-        lsp.Range(lines.at(use.line - 1, use.column), lines.at(use.end_line - 1, use.end_column)),
+        _range_of(use, lines),
     )
+
+
+def _range_of(use: Use, lines: Lines) -> lsp.Range:
+    return lsp.Range(lines.at(use.line - 1, use.column), lines.at(use.end_line - 1, use.end_column))
 
 
 # Edits

@@ -263,6 +263,9 @@ class Server(LanguageServer):
 
         survey = await self.survey(document)
         found = [protocol.finding(f, document.lines) for f in survey.findings]
+        marked = self.folder(document.path).settings.pitfalls
+        if marked != "off":
+            found += protocol.pitfalls(survey, document.lines, warn=marked == "warnings")
         pair = self.pair(document)
         if pair is None or not survey.torch:
             return found
@@ -407,13 +410,15 @@ class Server(LanguageServer):
             await self._announce(pair, result)
 
     async def refresh(self) -> None:
-        """Have the client ask again for lenses and hints."""
+        """Have the client ask again for lenses, hints and findings."""
         can = self._workspace_can
         with contextlib.suppress(Exception):
             if can.code_lens and can.code_lens.refresh_support:
                 await self.workspace_code_lens_refresh_async(None)
             if can.inlay_hint and can.inlay_hint.refresh_support:
                 await self.workspace_inlay_hint_refresh_async(None)
+            if can.diagnostics and can.diagnostics.refresh_support:
+                await self.workspace_diagnostic_refresh_async(None)
 
     # Progress and status
 

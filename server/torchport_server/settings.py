@@ -46,6 +46,8 @@ class Settings(_Section):
     check: Checking = Checking()
     code_lens: bool = Field(default=True, alias="codeLens")
     inlay_hints: bool = Field(default=False, alias="inlayHints")
+    pitfalls: Literal["off", "hints", "warnings"] = "off"
+    """How uses of torch are marked whose ports people and models get wrong."""
 
 
 def read_settings(section: Any) -> tuple[Settings, str]:

@@ -16,17 +16,19 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from torchport_checks.spec import Spec, SpecError, read_specs
+from torchport_translators.bugs import about
 from torchport_translators.catalogue.load import catalogue
 from torchport_translators.emit.assemble import top_level
 from torchport_translators.emit.header import digest, read_header
 from torchport_translators.emit.merge import Merged, merge
 from torchport_translators.explain import UnknownName, explain
 from torchport_translators.findings import Finding, Span
-from torchport_translators.source import kinds as k
 from torchport_translators.source.infer import Inference
-from torchport_translators.source.syntax import Malformed, Node, Source
+from torchport_translators.source.syntax import Node, Source
+from torchport_translators.source.uses import named_uses
 from torchport_translators.translate import translate
 
+_PITFALLS = 5
 _TORCH = re.compile(r"\btorch\b")
 _IMPORTS = ("import_statement", "import_from_statement")
 
@@ -76,6 +78,7 @@ class Survey:
         rest: hash of what is outside the top-level definitions.
         torch: whether it is code that can be ported (and no port itself).
         explained: Markdown for each API in `uses`.
+        pitfalls: the known mistakes in porting those that have any.
     """
 
     outlines: tuple[Outline, ...] = ()
@@ -84,6 +87,7 @@ class Survey:
     findings: tuple[Finding, ...] = ()
     uses: tuple[Use, ...] = ()
     explained: dict[str, str] = field(default_factory=dict[str, str])
+    pitfalls: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     def at(self, line: int) -> Outline | None:
         """The definition that a line (from 1) is in."""
@@ -113,7 +117,8 @@ def _survey(text: str, target: str) -> Survey:
     translation = translate(text, target)
     uses = tuple(_uses(source, Inference(source, catalogue(target))))
     explained = {use.api: explained_in_markdown(use.api, target) for use in uses}
-    return Survey(outlines, rest, True, translation.findings, uses, explained)
+    pitfalls = {api: _pitfalls(api, target) for api in explained if about([api], target)}
+    return Survey(outlines, rest, True, translation.findings, uses, explained, pitfalls)
 
 
 def _outline(source: Source, name: str, outer: Node, spec: Spec | SpecError | None) -> Outline:
@@ -172,50 +177,33 @@ def _rest(source: Source) -> str:
 
 
 def _uses(source: Source, inference: Inference) -> list[Use]:
-    found: list[Use] = []
-    for node in source.root.walk():
-        if node.type not in ("identifier", "attribute"):
-            continue
-        match node.kind:
-            case k.Api(path) if not _continues(node):
-                api = path
-            case k.Method(k.Tensor(), name):
-                api = f"torch.Tensor.{name}"
-            case _:
-                continue
-        named = node
-        if node.type == "attribute":
-            try:
-                named = node["attribute"]
-            except Malformed:
-                continue
-        start = node if node.type == "identifier" or isinstance(node.kind, k.Api) else named
-        line, column = source.position(start.start)
-        found.append(Use(line, column, *source.position(named.end), api))
-    return found
-
-
-def _continues(node: Node) -> bool:
-    """`nn` in `nn.Linear`: the whole name says more. Names in import statements are not uses."""
-    parent = node.parent
-    if parent is None or parent.type in ("dotted_name", "aliased_import"):
-        return True
-    return parent.type == "attribute" and node.field == "object" and isinstance(parent.kind, k.Api)
+    return [
+        Use(*source.position(start), *source.position(end), api)
+        for start, end, api in named_uses(inference)
+    ]
 
 
 @lru_cache(maxsize=4096)
 def explained_in_markdown(api: str, target: str) -> str:
     """What an API becomes in the target, for a hover."""
     try:
-        found = explain(api, target)
+        found = [item for item in explain(api, target) if item.kind != "mistake"]
     except UnknownName:
         return f"`{api}`: torchport has no rule for it; a call stays as it is, and is marked."
     parts: list[str] = []
+    pitfalls = _pitfalls(api, target)
     for item in found[:2]:
         head = f"**{item.title}** → {'JAX' if target == 'jax' else 'MLX'}"
         code = f"```python\n{_shortened(item.code)}\n```" if item.code else ""
         parts.append("\n\n".join(p for p in (head, code, item.text) if p))
+    if pitfalls:
+        parts.append("\n".join(("**Known mistakes**", "", *(f"- {title}" for title in pitfalls))))
     return "\n\n---\n\n".join(parts)
+
+
+def _pitfalls(api: str, target: str) -> tuple[str, ...]:
+    found = about([api], target)[:_PITFALLS]
+    return tuple(f"{record.title} ({record.id})" for record in found)
 
 
 def _shortened(code: str) -> str:

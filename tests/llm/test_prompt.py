@@ -177,8 +177,18 @@ def test_a_source_that_does_not_parse_is_not_sent() -> None:
         prompt_for(source, "model.py", translation, "jax", ("f",))
 
 
-def test_without_a_corpus_there_are_no_cards_and_no_error() -> None:
-    assert list(retrieve_cards("torch.var(x)", Target.JAX, limit=0)) == []
+@pytest.mark.parametrize("target", list(Target))
+def test_the_records_that_torchport_ships_are_shown(target: Target) -> None:
+    source = "import torch\n\n\ndef f(x):\n    return torch.unknown(x.std(1))\n"
+    shown = prompt_for(source, "model.py", translate(source, target), target)
+    assert len(shown.cards) == 6
+    others = retrieve_cards(source, target, exclude=shown.cards[:1])
+    assert shown.cards[0] not in {card.id for card in others}
+    assert retrieve_cards(source, target)[0].why in shown.user
+    none = prompt_for(
+        source, "model.py", translate(source, target), target, settings=ModelSettings(cards=0)
+    )
+    assert "Known bugs" not in none.user
 
 
 # Signatures

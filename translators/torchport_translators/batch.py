@@ -25,6 +25,8 @@ from torchport_translators.files import (
 )
 from torchport_translators.findings import Severity, Translation
 from torchport_translators.installed import Installed, known
+from torchport_translators.neighbours import Neighbourhood
+from torchport_translators.project import Project
 from torchport_translators.translate import translate
 
 
@@ -63,6 +65,12 @@ class Plan:
         if self.in_place:
             return file.path
         return port_path(file, self.configuration, self.target, self.out)
+
+    def port_name(self, file: SourceFile) -> str | None:
+        """The module name of a file's port; None where it is not among those of other files."""
+        if self.in_place:
+            return file.path.stem
+        return None if self.out is not None and self.out.suffix == ".py" else self.port(file).stem
 
     def problem(self, files: Sequence[SourceFile]) -> str:
         """Why these files cannot be ported so; empty if they can."""
@@ -143,22 +151,40 @@ class Ported:
 
 
 def port_files(files: Sequence[SourceFile], plan: Plan) -> Iterator[Ported]:
-    """Port each file, one after the other; a file that fails stops no other."""
+    """Port each file, one after the other; a file that fails stops no other.
+
+    Files that import each other are ported together: each port imports the others' ports.
+    """
     installed = known(plan.target, plan.configuration.interpreter(plan.target))
+    projects = Neighbourhood(files, plan.target, plan.port_name)
+    done: dict[SourceFile, Ported] = {}
     for file in files:
-        try:
-            yield _port_file(file, plan, installed)
-        except FileProblem as problem:
-            yield Ported(file, Outcome.FAILED, problem=str(problem))
+        if file not in done:
+            with projects.around(file) as (project, order):
+                for one in order:
+                    done[one] = _ported(one, plan, installed, project)
+        yield done.pop(file)
 
 
-def _port_file(file: SourceFile, plan: Plan, installed: Installed | None) -> Ported:
+def _ported(
+    file: SourceFile, plan: Plan, installed: Installed | None, project: Project | None
+) -> Ported:
+    try:
+        return _port_file(file, plan, installed, project)
+    except FileProblem as problem:
+        return Ported(file, Outcome.FAILED, problem=str(problem))
+
+
+def _port_file(
+    file: SourceFile, plan: Plan, installed: Installed | None, project: Project | None
+) -> Ported:
     source = read_source(file.path)
     port = plan.port(file) if plan.write or file.path != STDIN else None
     name = relative_name(file.path, port) if port else None
-    translation = translate(source.text, plan.target, name=name, installed=installed)
+    links = project.links(file.path.resolve()) if project is not None else None
+    translation = translate(source.text, plan.target, name=name, installed=installed, links=links)
     notes = (f"{file.path} {source.note}.",) if source.note else ()
-    if not translation.coverage.total:
+    if not translation.coverage.total and not translation.linked:
         empty = "it is empty" if not source.text.strip() else "it does not use torch"
         notes = (*notes, f"There is nothing to port in {file.path}: {empty}.")
         return Ported(file, Outcome.NOTHING, None, source, translation, notes)

@@ -59,10 +59,14 @@ def found_files(arguments: Sequence[str], configuration: Configuration) -> Found
     Raises:
         Failure: an argument names nothing.
     """
+    from torchport_translators.neighbours import take_importers
+
     try:
-        return find_files(arguments, configuration)
+        found = find_files(arguments, configuration)
     except FileProblem as problem:
         fail(problem)
+    take_importers(found)
+    return found
 
 
 def print_json(data: dict[str, Any]) -> None:

@@ -51,6 +51,7 @@ class Configuration:
             all that are found.
         timeout: seconds for one request to a lane.
         memory: MiB that one lane may take.
+        bugs: the folder of the project's own bug records, relative to the pyproject.toml.
         containment: "off" where the code that is checked has to write files or use the network.
         llm: the language model that `--llm` asks.
         path: the pyproject.toml; None without one.
@@ -65,9 +66,17 @@ class Configuration:
     device: Frameworks = field(default_factory=Frameworks)
     timeout: float = 120.0
     memory: int = 8192
+    bugs: str | None = None
     containment: Literal["auto", "off"] = "auto"
     llm: ModelSettings = field(default_factory=ModelSettings)
     path: Path | None = None
+
+    @property
+    def bugs_folder(self) -> Path | None:
+        """Where the project's own bug records are."""
+        if self.bugs is None or self.path is None:
+            return None
+        return self.path.parent / self.bugs
 
     def interpreter(self, framework: str) -> str | None:
         """The interpreter that has a framework; None for the one that runs torchport."""

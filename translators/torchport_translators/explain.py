@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchport_translators.bugs import Record, about, card
 from torchport_translators.catalogue.load import Catalogue, Rule, catalogue
 from torchport_translators.families import family_of
 from torchport_translators.findings import CODES
@@ -35,9 +36,10 @@ class Explanation:
     """What there is to say of one rule, name, rewrite or code.
 
     Attributes:
-        kind: "rule", "name", "rewrite", "code", or "no rule".
-        title: the APIs or the code.
-        place: the file of the catalogue, the severity of a code, or the family of APIs without a rule.
+        kind: "rule", "name", "rewrite", "code", "no rule", or "mistake" (a bug record).
+        title: the APIs, the code, or the mistake.
+        place: the file of the catalogue or the record, the severity of a code, or the family of APIs
+            without a rule.
         signature: of a rule, as a call takes its arguments.
         text: for the reader.
         code: the rule's text in the target, what a name becomes, or a rewrite's example.
@@ -74,7 +76,15 @@ def explain(name: str, target: str = "jax") -> list[Explanation]:
     unique = list(dict.fromkeys(found)) or _families(name, apis)
     if not unique:
         raise UnknownName(_unknown(name, known))
-    return unique
+    return unique + [_mistake(record) for record in about(apis, target)]
+
+
+def _mistake(record: Record) -> Explanation:
+    shown = card(record)
+    code = f"# wrong\n{shown.wrong}\n\n# right\n{shown.right}"
+    return Explanation(
+        "mistake", record.title, f"bugs/records/{record.id}.md", "", record.why, code
+    )
 
 
 def _families(name: str, apis: Sequence[str]) -> list[Explanation]:

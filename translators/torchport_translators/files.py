@@ -46,12 +46,28 @@ class SourceFile:
     below: Path
 
 
+_PLAIN = "without torch"
+
+
 @dataclass(slots=True)
 class Found:
-    """The files to port, and how many others were passed over, by reason."""
+    """The files to port, and how many others were passed over, by reason.
+
+    `plain` are those of folders that do not import torch, which are passed over unless what they
+    import does.
+    """
 
     files: list[SourceFile] = field(default_factory=list[SourceFile])
+    plain: list[SourceFile] = field(default_factory=list[SourceFile])
     passed_over: dict[str, int] = field(default_factory=dict[str, int])
+
+    def take(self, file: SourceFile) -> None:
+        """Port a file of `plain`, too."""
+        self.plain.remove(file)
+        self.files.append(file)
+        self.passed_over[_PLAIN] -= 1
+        if not self.passed_over[_PLAIN]:
+            del self.passed_over[_PLAIN]
 
     def pass_over(self, reason: str) -> None:
         """Count a file that is not ported."""
@@ -107,11 +123,13 @@ def find_files(arguments: Sequence[str], configuration: Configuration) -> Found:
                     continue
                 seen.add(key)
                 reason = _reason_to_pass_over(file, named and file == path)
+                below = Path(file.name) if file == path else file.relative_to(path)
                 if reason:
                     found.pass_over(reason)
                 else:
-                    below = Path(file.name) if file == path else file.relative_to(path)
                     found.files.append(SourceFile(file, below))
+                if reason == _PLAIN:
+                    found.plain.append(SourceFile(file, below))
     return found
 
 
@@ -159,7 +177,7 @@ def _reason_to_pass_over(path: Path, named: bool) -> str:
     if b"# torchport: source=" in data and read_header(data.decode("utf-8", "replace")):
         return "written by torchport"
     if not named and not _IMPORTS_TORCH.search(data):
-        return "without torch"
+        return _PLAIN
     return ""
 
 

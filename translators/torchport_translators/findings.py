@@ -41,6 +41,11 @@ CODES: dict[str, tuple[Severity, str]] = {
         "The call is torch's only if its receiver is a tensor, and nothing in the file says so. "
         "Annotate the parameter (`x: torch.Tensor`) and port again.",
     ),
+    "unported-import": (
+        Severity.ERROR,
+        "The port would hand arrays to the original's torch code. Port both files together: name both, "
+        "or their folder.",
+    ),
     "in-place": (
         Severity.WARNING,
         "torch changes this tensor in place, and others that share its memory with it. Arrays of "
@@ -158,6 +163,7 @@ class Translation:
         helpers: the texts of the helpers that the port holds.
         span: what was translated, where a span was asked for: it grew to whole statements.
         ignored: how many findings were left out because a `# torchport: ignore` comment says so.
+        linked: how many of its imports import the port of another file.
     """
 
     text: str
@@ -167,3 +173,4 @@ class Translation:
     helpers: tuple[str, ...] = ()
     span: Span | None = None
     ignored: int = 0
+    linked: int = 0

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from torchport_translators.catalogue.code import OPERATORS, Binding, Code
 from torchport_translators.catalogue.expressions import Hole
@@ -760,9 +761,23 @@ class Rewriter:
                 return self.expr(owner)
             case k.Sequence(fields=fields) if name in fields:
                 return self._pick(owner, fields.index(name))
+            case k.ModuleRef(place):
+                return self._of_module(node, place, name)
             case _:
                 pass
         return None
+
+    def _of_module(self, node: Node, package: Path, name: str) -> Code | None:
+        """`net.model`, and `net.Net` of a package that passes it on: in the port of what defines it."""
+        links = self.inference.links
+        assert links is not None
+        if isinstance(node.kind, k.ModuleRef):
+            ported = links.port(node.kind.place)
+            found = ported
+        else:
+            ported = links.home(package, name) if links.port(package) is None else None
+            found = f"{ported}.{name}"
+        return Code(f"{self.expr(node['object']).text}.{found}") if ported is not None else None
 
     def _subscript(self, node: Node) -> Code | None:
         value = node["value"]

@@ -15,6 +15,7 @@ from torchport_translators.catalogue.load import catalogue
 from torchport_translators.emit.assemble import assemble, clashing, top_level
 from torchport_translators.emit.header import with_header
 from torchport_translators.emit.layout import break_long_lines
+from torchport_translators.emit.project_imports import link
 from torchport_translators.findings import (
     CODES,
     Coverage,
@@ -25,6 +26,7 @@ from torchport_translators.findings import (
     Translation,
 )
 from torchport_translators.installed import Installed
+from torchport_translators.project import Linked, imported_modules
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites import expressions, statements
 from torchport_translators.source.ignored import Ignored, read_ignored
@@ -44,6 +46,7 @@ def translate(
     *,
     name: str | None = None,
     installed: Installed | None = None,
+    links: Linked | None = None,
 ) -> Translation:
     """Port PyTorch source text.
 
@@ -57,6 +60,8 @@ def translate(
         name: the source's file name; with it the port starts with a header.
         installed: the target as it is installed where the port will run: a rule that needs what that
             version lacks is refused.
+        links: the project that the source is a file of, whose ports its port imports. `source` is
+            that file's text.
 
     Raises:
         ValueError: `to` is not a target.
@@ -64,7 +69,7 @@ def translate(
     target = Target(to)
     try:
         with _collecting_later():
-            return _translate(source, target, span, name, installed)
+            return _translate(source, target, span, name, installed, links)
     except RecursionError:
         line = source.count("\n") + 1
         message = f"the code is nested more than {sys.getrecursionlimit()} levels deep"
@@ -87,13 +92,25 @@ def _collecting_later() -> Generator[None]:
 
 
 def _translate(
-    text: str, target: Target, span: Span | None, name: str | None, installed: Installed | None
+    text: str,
+    target: Target,
+    span: Span | None,
+    name: str | None,
+    installed: Installed | None,
+    links: Linked | None,
 ) -> Translation:
-    source = Source(text)
     known = catalogue(target)
-    if not _concerns_torch(source):
-        return Translation(text)
-    inference = Inference(source, known)
+    if links is None:
+        source = Source(text)
+        if not _concerns_torch(source):
+            return Translation(text)
+        inference = Inference(source, known)
+    else:
+        source, inference = links.project.final(links.path)
+        others = (links.find(module) for module in imported_modules(source))
+        linked = any(place is not None and links.leads_to_port(place) for place in others)
+        if not linked and not _concerns_torch(source):
+            return Translation(text)
     chosen = grow(source, span) if span is not None else None
     nodes = chosen.nodes if chosen else source.root.children
     span = chosen.span if chosen else None
@@ -119,6 +136,7 @@ def _translate(
             rewriter.find("syntax", f"this does not parse{what}", error)
     if chosen is None and not source.errors:
         _compile(rewriter)
+    linked = link(rewriter, links, nodes) if links is not None else 0
     ignored = read_ignored(source, CODES)
     _tell_unknown_codes(rewriter, ignored, span)
     port = assemble(rewriter, span)
@@ -137,8 +155,10 @@ def _translate(
         tuple(rewriter.helpers.texts()),
         span,
         len(findings) - len(told),
+        linked,
     )
-    source.release()
+    if links is None:
+        source.release()
     return translation
 
 

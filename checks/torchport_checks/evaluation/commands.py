@@ -103,7 +103,7 @@ def evaluate(
     asked, or wrong usage. What could not be asked for is in the results.
     """
     from torchport_checks.evaluation.dataset import DatasetProblem, read_dataset
-    from torchport_checks.evaluation.evaluate import CONTEXTS, corpus
+    from torchport_checks.evaluation.evaluate import CONTEXTS
     from torchport_checks.evaluation.report import markdown, plots, rows
     from torchport_translators.llm.budget import Budget, BudgetSpent
     from torchport_translators.llm.client import ModelProblem
@@ -117,8 +117,6 @@ def evaluate(
     settings = check_model(configuration)
     settings = replace(settings, rounds=rounds or settings.rounds)
     chosen = Target(target or configuration.target)
-    if set(names) - {"none"} and not corpus(chosen):
-        fail("There are no known bugs to show: evaluate with --contexts none.")
     try:
         items = read_dataset(dataset, chosen)[:limit]
     except DatasetProblem as problem:

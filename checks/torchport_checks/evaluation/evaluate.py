@@ -6,7 +6,6 @@ beside it.
 
 from __future__ import annotations
 
-import importlib
 import random
 import statistics
 import tempfile
@@ -14,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from torchport_checks.checker import Checker
 from torchport_checks.evaluation.dataset import Item
@@ -23,6 +22,7 @@ from torchport_checks.evaluation.similarity import code_bleu, tree_edits
 from torchport_checks.grade import EQUAL, grade
 from torchport_checks.repair import Draft, repair
 from torchport_checks.verdicts import Verdict
+from torchport_translators.bugs import card, corpus
 from torchport_translators.findings import Target
 from torchport_translators.llm.client import Client
 from torchport_translators.llm.prompt import Card, Prompter, Retrieve, retrieve_cards
@@ -37,13 +37,9 @@ STAGES: tuple[Stage, ...] = ("none", "spec", "numeric", "behavioural")
 Pool = Callable[[Target], Sequence[Card]]
 
 
-def corpus(target: Target) -> Sequence[Card]:
-    """All known bugs of a target; none where the corpus is not installed."""
-    try:
-        bugs = importlib.import_module("torchport_translators.bugs")
-    except ModuleNotFoundError:
-        return ()
-    return cast("Pool", bugs.all_cards)(target)
+def known_bugs(target: Target) -> Sequence[Card]:
+    """All known bugs of a target."""
+    return [card(record) for record in corpus(target)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +153,7 @@ class Evaluator:
     judge: Judge | None = None
     seed: int = 0
     retrieve: Retrieve = retrieve_cards
-    pool: Pool = corpus
+    pool: Pool = known_bugs
     tell: Callable[[Context, str], None] = lambda _context, _item: None
 
     async def run(self, items: Sequence[Item], contexts: Sequence[Context]) -> Evaluation:
@@ -216,7 +212,7 @@ class Evaluator:
             tree_edits(ran[0], ran[-1]) if ran else None,
             code_bleu(made.text, item.reference) if item.reference else None,
             judged,
-            tuple(dict.fromkeys(card for one in made.rounds for card in one.cards)),
+            tuple(dict.fromkeys(known for one in made.rounds for known in one.cards)),
             self.client.budget.spent.tokens - spent,
             made.stopped,
             made.text,
@@ -246,7 +242,7 @@ class Evaluator:
         exclude: Collection[str] = (),
     ) -> Sequence[Card]:
         """Known bugs drawn by lot, the same ones for the same text."""
-        cards = [card for card in self.pool(target) if card.id not in exclude]
+        cards = [known for known in self.pool(target) if known.id not in exclude]
         draw = random.Random(f"{self.seed} {source}")
         return draw.sample(cards, min(limit, len(cards)))
 

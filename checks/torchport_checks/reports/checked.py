@@ -106,6 +106,7 @@ def explained(definition: DefinitionVerdict) -> list[str]:
     found: list[str] = []
     if definition.located is not None:
         found.append(definition.located.message)
+    found += [known.message for known in definition.known]
     if definition.smallest is not None:
         found += [line for line in (definition.smallest.text, definition.smallest.replay) if line]
     return found

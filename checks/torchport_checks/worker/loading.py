@@ -60,18 +60,42 @@ class Loaded:
     a like-named one is read anew.
     """
 
-    def __init__(self, path: str, source: bytes, operators: dict[str, Any] | None = None) -> None:
-        """Run the file; given `operators` (`equivalents.namespace`), as an equivalent graph."""
+    def __init__(
+        self,
+        path: str,
+        source: bytes,
+        operators: dict[str, Any] | None = None,
+        *,
+        port: bool = False,
+    ) -> None:
+        """Run the file; given `operators` (`equivalents.namespace`), as an equivalent graph.
+
+        The packages that a port lies in are not run: their `__init__` imports the originals.
+        """
         self.path = Path(path)
         self.directory = self.path.parent
         self.source = source
+        self.roots = _roots(self.path, source)
+        project = _project(self.path)
         stem = re.sub(r"\W", "_", self.path.stem)
         self.module = types.ModuleType(PREFIX + stem)
         self.module.__file__ = path
-        self._forget()
+        self._forget(project)
         linecache.checkcache(path)
-        sys.path.insert(0, str(self.directory))
+        sys.path[:0] = map(str, self.roots)
         sys.modules[self.module.__name__] = self.module
+        top = self.roots[-1]
+        if project is not None and project not in self.roots:
+            self.roots.append(project)
+            sys.path.append(str(project))
+        packages = self.path.parent.relative_to(top).parts
+        if packages:
+            self.module.__package__ = ".".join(packages)
+            for count in range(1, len(packages) + 1 if port else 0):
+                package = types.ModuleType(".".join(packages[:count]))
+                package.__path__ = [str(top.joinpath(*packages[:count]))]
+                package.__file__ = str(Path(package.__path__[0], "__init__.py"))
+                sys.modules[package.__name__] = package
         tree: Any = source
         if operators is not None:
             tree = equivalents.rewritten(ast.parse(source, path))
@@ -79,18 +103,20 @@ class Loaded:
         code = compile(tree, path, "exec", dont_inherit=True)
         exec(code, self.module.__dict__)
 
-    def _forget(self) -> None:
-        for directory in {*_FOLDERS, self.directory}:
+    def _forget(self, project: Path | None) -> None:
+        own = self.roots if project is None else [*self.roots, project]
+        for directory in {*_FOLDERS, *own}:
             for name in _local_modules(directory):
-                del sys.modules[name]
+                sys.modules.pop(name, None)
         folders = {str(folder) for folder in _FOLDERS}
         sys.path[:] = [entry for entry in sys.path if entry not in folders]
-        _FOLDERS[:] = [self.directory]
+        _FOLDERS[:] = own
 
     def dependencies(self) -> list[str]:
         """The local files that the file has imported so far."""
-        names = [name for name in _local_modules(self.directory) if not name.startswith(PREFIX)]
-        return sorted({str(sys.modules[name].__file__) for name in names})
+        names = {name for root in self.roots for name in _local_modules(root)}
+        files = {str(sys.modules[name].__file__) for name in names if not name.startswith(PREFIX)}
+        return sorted(file for file in files if os.path.exists(file))  # noqa: PTH110 it is quicker
 
     def lines(self) -> dict[str, int]:
         """The line of each top-level definition, decorators not counted."""
@@ -107,6 +133,29 @@ class Loaded:
     def owns(self, value: object) -> bool:
         """Whether `value` was defined in the file rather than imported into it."""
         return getattr(value, "__module__", None) == self.module.__name__
+
+
+def _roots(path: Path, source: bytes) -> list[Path]:
+    """The folders that imports of a file begin in: its own, and the one that its package lies in.
+
+    A folder is a package if it has an `__init__.py`, or if the file's relative imports say so.
+    """
+    try:
+        nodes = ast.walk(ast.parse(source))
+    except (SyntaxError, ValueError):
+        return [path.parent]
+    levels = max((node.level for node in nodes if isinstance(node, ast.ImportFrom)), default=0)
+    root = path.parent
+    while root != root.parent and (levels > 0 or (root / "__init__.py").exists()):
+        levels -= 1
+        root = root.parent
+    return list(dict.fromkeys([path.parent, root]))
+
+
+def _project(path: Path) -> Path | None:
+    """The folder of the project that a file is of, in which absolute imports may begin, too."""
+    marks = ("pyproject.toml", "setup.py", ".git")
+    return next((f for f in path.parents if any((f / mark).exists() for mark in marks)), None)
 
 
 def describe(error: BaseException) -> dict[str, object]:

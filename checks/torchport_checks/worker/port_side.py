@@ -49,7 +49,8 @@ class PortSide(abc.ABC):
 
         With `equivalent` its operators are replaced by the framework's functions.
         """
-        self.loaded = Loaded(path, source.value.tobytes(), self.operators() if equivalent else None)
+        operators = self.operators() if equivalent else None
+        self.loaded = Loaded(path, source.value.tobytes(), operators, port=True)
         found = vars(self.loaded.module)
         lines = {n: line for n, line in self.loaded.lines().items() if callable(found.get(n))}
         return {"lines": lines, "dependencies": self.loaded.dependencies()}

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import ast
 import copy
-import importlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Protocol
 
 from torchport_translators.findings import Finding, Severity, Target, Translation
 from torchport_translators.installed import ask
@@ -68,7 +67,10 @@ class Card(Protocol):
     @property
     def wrong(self) -> str: ...
     @property
-    def right(self) -> str: ...
+    def right(self) -> str:
+        """Lines of code, " | " between them."""
+        ...
+
     @property
     def why(self) -> str: ...
 
@@ -95,12 +97,9 @@ def retrieve_cards(
     error: str = "",
     exclude: Collection[str] = (),
 ) -> Sequence[Card]:
-    """The cards of the corpus; none where it is not installed."""
-    try:
-        bugs = importlib.import_module("torchport_translators.bugs")
-    except ModuleNotFoundError:
-        return ()
-    cards = cast("Retrieve", bugs.cards)
+    """The cards of the records that torchport ships, which are read when they are first asked for."""
+    from torchport_translators.bugs import cards
+
     return cards(source, target, limit=limit, error=error, exclude=exclude)
 
 
@@ -256,7 +255,12 @@ class Prompter:
     def _signatures(self, task: Task, port: _File, cards: Iterable[Card]) -> tuple[Signature, ...]:
         """What the port uses in these definitions, what cards advise, and where holes may lead."""
         used = called_names(port.whole(task.names), task.target)
-        advised = [name for card in cards for name in called_names(card.right, task.target)]
+        advised = [
+            name
+            for card in cards
+            for line in card.right.split(" | ")
+            for name in called_names(line, task.target)
+        ]
         apis = dict.fromkeys(hole.api for hole in task.holes if hole.api)
         likely = [name for api in apis for name in likely_names(api, task.target)]
         there = signatures([*likely, *advised], task.target, self.python)

@@ -8,10 +8,11 @@ and the file is read again (at most `_ROUNDS` times) while that adds something.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from torchport_translators.catalogue.bind import DTYPES
 from torchport_translators.source import custom_gradients, transforms
@@ -319,6 +320,30 @@ def _held(kind: Kind) -> Kind:
     return k.Factory(kind.path)
 
 
+class Links(Protocol):
+    """What a file sees of the others of its project."""
+
+    def find(self, module: str) -> Path | None:
+        """The place of a module that the file imports by this name; None if it is not the project's."""
+        ...
+
+    def below(self, package: Path, name: str) -> Path | None:
+        """The place of a module in a package."""
+        ...
+
+    def read(self, place: Path) -> Inference | None:
+        """What is known of a module; None for a package without code, or one that is being read."""
+        ...
+
+    def port(self, place: Path) -> str | None:
+        """The name of a module's port (`model_jax`); None if it has none."""
+        ...
+
+    def home(self, package: Path, name: str) -> str | None:
+        """The port, named from its package (`model_jax`), of the module in it that defines a name."""
+        ...
+
+
 class Inference:
     """Reads a source: sets `node.kind` on its expressions, and collects its functions and classes.
 
@@ -329,10 +354,24 @@ class Inference:
         nullable: names and attributes that are None somewhere in the file.
         module: the file itself, as the function that runs on import.
         sharing: what is known of shared memory, once that has been asked for.
+        called_from_outside: whether another file of the project calls a function of this one.
+        links: the other files of the project; None where the file stands alone.
+
+    Args:
+        passed: kinds of arguments that other files call its functions with, by qualified name and
+            parameter.
     """
 
-    def __init__(self, source: Source, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        source: Source,
+        catalogue: Catalogue,
+        links: Links | None = None,
+        passed: Mapping[str, Mapping[str, Kind]] | None = None,
+    ) -> None:
         self.source = source
+        self.links = links
+        self._passed = passed or {}
         self.catalogue = catalogue
         self.functions: dict[Node, Function] = {}
         self.classes: dict[str, Class] = {}
@@ -340,7 +379,10 @@ class Inference:
         self.bound: set[str] = set()
         self.nullable: set[str] = set()
         self.sharing: Sharing | None = None
-        self.module = Function(source.root, "<module>", scope=Scope({}, _conventional(source)))
+        self.called_from_outside = False
+        self.module = Function(
+            source.root, "<module>", self, scope=Scope({}, _conventional(source))
+        )
         self._reading: set[Node] = set()
         self._done: set[Node] = set()
         self._function = self.module
@@ -454,7 +496,8 @@ class Inference:
         cls = function.cls
         if cls is None or not function.random or function.is_constructor:
             return
-        owner = next((c for c in cls.lineage() if "__init__" in c.methods), cls)
+        own = (c for c in cls.lineage() if c.home is self)
+        owner = next((c for c in own if "__init__" in c.methods), cls)
         owner.keeps_rngs = True
         if "__init__" in owner.methods:
             owner.methods["__init__"].random = True
@@ -466,7 +509,8 @@ class Inference:
         if function is None:
             name = self.source[node["name"]] if node.get("name") else "<lambda>"
             outer = None if cls or self._function is self.module else self._function
-            function = Function(node, name, cls, outer)
+            function = Function(node, name, self, cls, outer, self._decorators(node))
+            function.passed.update(self._passed.get(function.qualname, {}))
             parameters = node.get("parameters")
             if parameters is not None:
                 function.parameters = list(self._parameters(parameters))
@@ -512,6 +556,8 @@ class Inference:
     def _read(self, function: Function) -> Kind:
         """What a function returns; reads its body if that has to be done in this round."""
         self._function.reads.add(function)
+        if function.home is not self:
+            return function.returns or k.UNKNOWN
         if function.node in self._done or function.node in self._reading:
             return function.returns or k.UNKNOWN
         scope = function.scope
@@ -554,7 +600,7 @@ class Inference:
     def _entry(self, function: Function) -> dict[str, Kind]:
         """The kinds of a function's parameters, as far as they are known."""
         kinds = {p.name: self._parameter_kind(function, p) for p in function.parameters}
-        if function.cls is not None and function.parameters and not self._is_static(function):
+        if function.cls is not None and function.parameters and not function.is_static:
             kinds[function.parameters[0].name] = k.Instance(cls=function.cls)
         elif function.parameters and custom_gradients.is_custom(function.cls):
             assert function.cls is not None
@@ -563,17 +609,12 @@ class Inference:
                 kinds[function.parameters[0].name] = context
         return kinds
 
-    def _is_static(self, function: Function) -> bool:
-        parent = function.node.parent
-        return (
-            parent is not None
-            and parent.type == "decorated_definition"
-            and any(
-                self.source[child].lstrip("@").strip() in ("staticmethod",)
-                for child in parent.children
-                if child.type == "decorator"
-            )
-        )
+    def _decorators(self, node: Node) -> tuple[str, ...]:
+        parent = node.parent
+        if parent is None or parent.type != "decorated_definition":
+            return ()
+        written = (self.source[child] for child in parent.children if child.type == "decorator")
+        return tuple(text.lstrip("@").strip() for text in written)
 
     def _parameter_kind(self, function: Function, parameter: Parameter) -> Kind:
         # Annotations and defaults are evaluated where the function is defined.
@@ -757,7 +798,7 @@ class Inference:
         name = self.source[node["name"]]
         cls = self._class_of.get(node)
         if cls is None:
-            cls = self._class_of[node] = Class(node, name)
+            cls = self._class_of[node] = Class(node, name, self)
         self.classes[name] = cls
         self.bound.add(name)
         scope.names[name] = k.ClassRef(cls)
@@ -801,7 +842,7 @@ class Inference:
             else:
                 path = self.source[child]
                 name = path = path.split(".")[0]
-            self._bind(name, global_name(path), scope)
+            self._bind(name, self._imported(path), scope)
 
     def _import_from(self, node: Node, scope: Scope) -> None:
         module_node = node.get("module_name")
@@ -812,12 +853,39 @@ class Inference:
             if child.type == "wildcard_import":
                 self._import_star(module, scope)
             elif child.field == "name" and child.type == "aliased_import":
-                path = f"{module}.{self.source[child['name']]}"
-                self._bind(self.source[child["alias"]], global_name(path), scope)
+                kind = self._imported(module, self.source[child["name"]])
+                self._bind(self.source[child["alias"]], kind, scope)
             elif child.field == "name":
-                self._bind(self.source[child], global_name(f"{module}.{self.source[child]}"), scope)
+                name = self.source[child]
+                self._bind(name, self._imported(module, name), scope)
+
+    def _imported(self, module: str, name: str | None = None) -> Kind:
+        """What a module is, or a name in it."""
+        place = self.links.find(module) if self.links is not None else None
+        if place is not None:
+            return k.ModuleRef(place) if name is None else self._of_module(place, name)
+        if name is None:
+            return global_name(module)
+        return global_name(f"{module}{name}" if module.endswith(".") else f"{module}.{name}")
+
+    def _of_module(self, place: Path, name: str) -> Kind:
+        """A name of a module of the project."""
+        assert self.links is not None
+        read = self.links.read(place)
+        names = read.module.scope.names if read is not None and read.module.scope else {}
+        if name in names:
+            return names[name]
+        inner = self.links.below(place, name)
+        return k.ModuleRef(inner) if inner is not None else k.External(f"{place.stem}.{name}")
 
     def _import_star(self, module: str, scope: Scope) -> None:
+        place = self.links.find(module) if self.links is not None else None
+        read = self.links.read(place) if self.links is not None and place is not None else None
+        if read is not None and read.module.scope is not None:
+            for name, kind in read.module.scope.names.items():
+                if not name.startswith("_"):
+                    self._bind(name, kind, scope)
+            return
         prefix = canonical(module) + "."
         for api in (*self.catalogue.apis(), *self.catalogue.names):
             name = api.removeprefix(prefix)
@@ -1008,6 +1076,8 @@ class Inference:
                 return _api(path, name)
             case k.External(path):
                 return k.External(f"{path}.{name}")
+            case k.ModuleRef(place):
+                return self._of_module(place, name)
             case k.Tensor():
                 return PROPERTIES.get(name) or k.Method(owner, name)
             case k.Sequence(fields=fields, items=tuple() as items) if name in fields:
@@ -1055,14 +1125,9 @@ class Inference:
                 return k.UNKNOWN
 
     def _bound_method(self, method: Function, receiver: Kind) -> Kind:
-        parent = method.node.parent
-        if parent is not None and parent.type == "decorated_definition":
-            decorators = [self.source[c].strip() for c in parent.children if c.type == "decorator"]
-            if "@property" in decorators or "@cached_property" in decorators:
-                return self._read(method)
-            if "@staticmethod" in decorators:
-                return k.FunctionRef(method)
-        return k.FunctionRef(method, receiver)
+        if method.is_property:
+            return self._read(method)
+        return k.FunctionRef(method, None if method.is_static else receiver)
 
     def _testify(self, node: Node, kind: Kind) -> None:
         """Record that a parameter of the current function is used as `kind`."""
@@ -1103,7 +1168,7 @@ class Inference:
             case k.Method(receiver, name):
                 return self._call_method(node, receiver, name, positional, keywords, scope)
             case k.FunctionRef(function, receiver):
-                skip = receiver is not None and not self._is_static(function)
+                skip = receiver is not None and not function.is_static
                 return self._call_function(function, positional, keywords, skip)
             case k.ClassRef(cls):
                 constructor = cls.method("__init__")
@@ -1150,7 +1215,7 @@ class Inference:
         """What a function gives that a transform calls with these arguments."""
         match function:
             case k.FunctionRef(function=called, receiver=receiver):
-                skip = receiver is not None and not self._is_static(called)
+                skip = receiver is not None and not called.is_static
                 return self._call_function(called, positional, keywords, skip)
             case k.Instance(cls=Class() as cls):
                 forward = cls.method("forward") or cls.method("__call__")
@@ -1345,6 +1410,8 @@ class Inference:
         self, function: Function, positional: list[Node], keywords: dict[str, Node], skip: bool
     ) -> Kind:
         self._calls(function)
+        if function.home is not self:
+            function.home.called_from_outside = True
         parameters = function.parameters[1:] if skip else function.parameters
         by_name = {parameter.name: parameter for parameter in parameters}
         pairs: list[tuple[Parameter, Node]] = []

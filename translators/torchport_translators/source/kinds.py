@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -95,6 +96,13 @@ class External:
 
 
 @dataclass(frozen=True, slots=True)
+class ModuleRef:
+    """A module or package of the same project: its file, or the folder of one without code."""
+
+    place: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """An object made by calling a torch class (`api`) or a class of this file (`cls`).
 
@@ -165,6 +173,7 @@ Kind = (
     | Api
     | Factory
     | External
+    | ModuleRef
     | Instance
     | ClassRef
     | FunctionRef

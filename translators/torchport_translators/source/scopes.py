@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from torchport_translators.source.kinds import External, Kind
 from torchport_translators.source.syntax import Node
+
+if TYPE_CHECKING:
+    from torchport_translators.source.infer import Inference
 
 
 @dataclass(slots=True, eq=False)
@@ -45,15 +49,17 @@ class Parameter:
 
 @dataclass(slots=True, eq=False, repr=False)
 class Function:
-    """A function, method or lambda of the file.
+    """A function, method or lambda of a file.
 
     Attributes:
+        home: the inference that has read it, which is another one for what a file imports.
         returns: what it returns, once its body has been read.
         evidence: kinds of parameters that its body's use of them speaks for.
         passed: kinds of arguments seen at calls in this file.
         calls: functions and constructors of this file that it calls.
         draws: it calls torch APIs whose ports take `rngs`.
         random: it draws, or calls what does, so that its port needs `rngs`.
+        decorators: as they are written, without the `@`.
         seeded: it seeds torch's generator, so that its port makes its own `rngs`.
         reads: the functions and classes whose facts its body was read with.
         read_at: when its body was last read, in ticks of inference's clock.
@@ -63,8 +69,10 @@ class Function:
 
     node: Node
     name: str
+    home: Inference
     cls: Class | None = None
     outer: Function | None = None
+    decorators: tuple[str, ...] = ()
     parameters: list[Parameter] = field(default_factory=list[Parameter])
     scope: Scope | None = None
     returns: Kind | None = None
@@ -88,15 +96,24 @@ class Function:
         return f"<function {self.qualname}>"
 
     @property
+    def is_static(self) -> bool:
+        return "staticmethod" in self.decorators
+
+    @property
+    def is_property(self) -> bool:
+        return not {"property", "cached_property"}.isdisjoint(self.decorators)
+
+    @property
     def is_constructor(self) -> bool:
         return self.cls is not None and self.name == "__init__"
 
 
 @dataclass(slots=True, eq=False, repr=False)
 class Class:
-    """A class of the file.
+    """A class of a file.
 
     Attributes:
+        home: the inference that has read it, which is another one for what a file imports.
         is_module: it derives from `torch.nn.Module`, directly or through a class of the file.
         attributes: kinds of what its methods assign to `self`.
         reads_training: its methods read `self.training`.
@@ -106,6 +123,7 @@ class Class:
 
     node: Node
     name: str
+    home: Inference
     bases: list[Kind] = field(default_factory=list[Kind])
     is_module: bool = False
     methods: dict[str, Function] = field(default_factory=dict[str, Function])

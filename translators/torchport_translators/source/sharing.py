@@ -375,6 +375,8 @@ class Sharing:
         self._kept: dict[Node, dict[str, list[Node]]] = {}
 
     def memory(self, function: Function) -> Memory:
+        if function.home is not self.inference:
+            return sharing(function.home).memory(function)
         memory = self._memories.get(function.node)
         if memory is None:
             memory = self._memories[function.node] = Memory(function)
@@ -674,6 +676,8 @@ class Sharing:
 
     def returned(self, function: Function) -> frozenset[str]:
         """Parameters and attributes of the object whose memory a function's result may share."""
+        if function.home is not self.inference:
+            return sharing(function.home).returned(function)
         known = self._returned.get(function)
         if known is not None:
             return known
@@ -853,6 +857,8 @@ class Sharing:
 
     def changed(self, function: Function) -> frozenset[str]:
         """The parameters, and attributes of its object, that a function changes in place."""
+        if function.home is not self.inference:
+            return sharing(function.home).changed(function)
         known = self._changed.get(function)
         if known is not None:
             return known
