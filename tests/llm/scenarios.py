@@ -96,10 +96,16 @@ def retrieve(
 
 @dataclass(frozen=True)
 class Scenario:
-    """One file of `recorded/`."""
+    """One file of `recorded/`.
+
+    Attributes:
+        card: of `CARDS`, what repairs the first reply.
+        record: what repairs it among the records that torchport ships; empty where none does.
+    """
 
     name: str
     card: str
+    record: str
     original: str
     keys: tuple[str, ...]
     replies: tuple[str, ...]
@@ -114,9 +120,11 @@ def read_scenario(path: Path) -> Scenario:
     """A scenario, as its file has it."""
     text = path.read_text("utf-8")
     original, *replies = _FENCE.findall(text)
-    card = re.search(r"^- card: (\S+)$", text, re.MULTILINE)
-    assert card is not None
-    return Scenario(path.stem, card[1], original, tuple(_REPLY.findall(text)), tuple(replies))
+    said = dict(re.findall(r"^- (card|record): (\S+)$", text, re.MULTILINE))
+    record = said.get("record", "")
+    return Scenario(
+        path.stem, said["card"], record, original, tuple(_REPLY.findall(text)), tuple(replies)
+    )
 
 
 def write_keys(path: Path, keys: Sequence[str]) -> None:
