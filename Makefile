@@ -1,6 +1,7 @@
 # make demo        port examples/ to JAX, check the ports quickly against the originals, show the report
 # make test        what CI runs: lint, types, layers, tests
 # make support     docs/support/: what is supported of torch, by its own samples; runs what has changed
+# make eval DATASET=PATH  how well the configured language model ports a dataset: costs what it costs
 # make extension   types and unit tests of the VS Code extension: needs node
 # make e2e         the extension in a real VS Code: needs node, chromium and a C++ compiler
 # All install into .venv what constraints.txt pins, once. PYTHON=... chooses the interpreter.
@@ -11,7 +12,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 PYTEST ?= -n 2 --dist loadfile
 PIP = .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test support extension e2e
+.PHONY: demo test support eval extension e2e
 
 # Exit code 1 is findings: examples/functional.py has a call that no rule can port, on purpose.
 demo: .venv/.installed
@@ -27,6 +28,10 @@ test: .venv/.installed-dev
 
 support: .venv/.installed-dev
 	.venv/bin/python -m tests.translators.support
+
+eval: .venv/.installed-dev
+	@test -n "$(DATASET)" || { echo "Name a dataset: make eval DATASET=examples CONTEXTS=none,retrieved"; exit 2; }
+	.venv/bin/torchport eval $(DATASET) --contexts $(or $(CONTEXTS),none,random,retrieved)
 
 extension:
 	npm ci --silent --no-audit --no-fund --prefix vscode-extension

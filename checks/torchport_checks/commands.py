@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from torchport_checks.llm_commands import check_model, improve, model_options, show_prompts
 from torchport_checks.reports.formats import FORMATS, Format, format_of, render
 from torchport_translators.batch import Outcome, Plan, Ported, port_files
 from torchport_translators.commands import (
@@ -36,6 +37,7 @@ from torchport_translators.commands import (
 )
 from torchport_translators.configuration import Configuration
 from torchport_translators.files import STDIN, FileProblem, write_port
+from torchport_translators.findings import Target
 
 if TYPE_CHECKING:
     from torchport_checks.checker import Checker
@@ -247,8 +249,12 @@ def _check_all(
     fresh: bool,
     quiet: bool,
     definitions: Sequence[str] | None = None,
+    given: Checker | None = None,
 ) -> list[Verdict]:
-    """Check pairs, given as (name, source, port), in warm lanes; their verdicts in order."""
+    """Check pairs, given as (name, source, port), in warm lanes; their verdicts in order.
+
+    `given` keeps its lanes for what comes after, unless it is interrupted.
+    """
     from torchport_checks.checker import Checker
 
     def one(checker: Checker, pair: tuple[str, Path, Path]) -> Verdict:
@@ -263,13 +269,14 @@ def _check_all(
     with (
         ThreadPoolExecutor(jobs) as pool,
         # Entered after the pool, so that an interrupt ends the lanes before it waits for the pool.
-        Checker(options, workers=jobs) as checker,
+        contextlib.nullcontext(given) if given else Checker(options, workers=jobs) as checker,
         _progress(len(pairs), quiet) as begin,
     ):
         futures = [pool.submit(one, checker, pair) for pair in pairs]
         try:
             return [future.result() for future in futures]
         except BaseException:
+            checker.close()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -301,6 +308,7 @@ def _check_all(
     metavar="N",
     help="Pairs to check at the same time. [default: by cores and free memory, at most 4]",
 )
+@model_options
 @_depth_options
 @_limits
 @_format_options
@@ -311,6 +319,8 @@ def port(
     force: bool,
     report_path: Path | None,
     jobs: int | None,
+    use_model: bool,
+    show_prompt: bool,
     quick: bool,
     search: int | None,
     variants: bool,
@@ -336,6 +346,7 @@ def port(
       torchport port src/ -o ported/ --report report.html
       torchport port model.py --fresh --timeout 300
       torchport port src/ --format github --report torchport.sarif
+      torchport port model.py --llm
 
     \b
     Inputs are found in get_inputs()/get_init_inputs(), in calls, in annotations
@@ -346,6 +357,7 @@ def port(
     Exit code: 0 all ported and verified, 1 findings or a port that is not
     verified, 2 a file or framework is missing, or wrong usage.
     """
+    from torchport_checks.checker import Checker
     from torchport_checks.reports.checked import Checked
     from torchport_checks.sessions.scheduler import default_jobs
     from torchport_translators.installed import ask
@@ -358,32 +370,55 @@ def port(
         raise click.UsageError(
             "Standard input cannot be checked: it needs a file. Use `translate`."
         )
-    plan = Plan(configuration, target or configuration.target, out=out, force=force)
+    settings = check_model(configuration) if use_model and not show_prompt else None
+    plan = Plan(
+        configuration,
+        target or configuration.target,
+        out=out,
+        write=not show_prompt,
+        force=force,
+    )
     ask(plan.target, configuration.interpreter(plan.target))
     check_outputs(files, found, plan)
     options = _deepened(check_options(configuration, timeout, memory), quick, search, variants)
     ported = list(port_files(found.files, plan))
+    if show_prompt:
+        python = options.python(Target(plan.target).value)
+        code = show_prompts(ported, configuration, Target(plan.target), python)
+        raise click.exceptions.Exit(code)
     pairs = [
         (result.name, result.file.path, result.port)
         for result in ported
         if result.port is not None and result.outcome is not Outcome.FAILED
     ]
     jobs = min(jobs or default_jobs(), len(pairs) or 1)
-    verdicts = dict(
-        zip(
-            (source for _, source, _ in pairs),
-            _check_all(pairs, options, jobs=jobs, fresh=fresh, quiet=printed != "terminal")
+    quiet = printed != "terminal"
+    made = None
+    with contextlib.ExitStack() as stack:
+        checker = None
+        if settings is not None:
+            checker = stack.enter_context(Checker(options, workers=jobs))
+        checked = (
+            _check_all(pairs, options, jobs=jobs, fresh=fresh, quiet=quiet, given=checker)
             if pairs
-            else (),
-            strict=True,
+            else ()
         )
-    )
+        verdicts = dict(zip((source for _, source, _ in pairs), checked, strict=True))
+        if settings is not None and checker is not None:
+            framework = Target(plan.target)
+            made = improve(ported, verdicts, settings, checker, framework, fresh=fresh, quiet=quiet)
+            ported, verdicts = made.ported, made.verdicts
     results = [Checked(result, verdicts.get(result.file.path)) for result in ported]
     code = max(exit_code(ported), *map(verdict_code, verdicts.values()), 0)
     document = {
         **envelope("port"),
         "target": plan.target,
-        "files": [_data(result) for result in results],
+        "files": [
+            {**_data(result), **({"model": made.data(result.ported.file.path)} if made else {})}
+            for result in results
+            if result.ported
+        ],
+        **({"spent": asdict(made.spent)} if made and made.spent else {}),
         "passed_over": found.passed_over,
         "exit_code": code,
     }
@@ -395,6 +430,8 @@ def port(
     if printed == "terminal":
         told = told or ("" if report_path else problem)
         _show(results, ported, passed_over_text(found), told, seconds)
+        if made and made.text:
+            click.echo(made.text)
     else:
         click.echo(render(printed, results, document, seconds=seconds), nl=False)
     if problem and report_path is not None:

@@ -60,6 +60,16 @@ COMMANDS = {
         "explain",
         "Show the rule for a torch API, or what a finding means.",
     ),
+    "llm": Entry(
+        "torchport_checks.llm_commands",
+        "llm",
+        "Show or test the language model that --llm asks; keep its key.",
+    ),
+    "eval": Entry(
+        "torchport_checks.evaluation.commands",
+        "evaluate",
+        "Evaluate a model on a dataset, by running what it ports.",
+    ),
     "bugs": Entry(
         "torchport_checks.bugs_commands",
         "bugs",

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
+from torchport_translators.llm.settings import ModelSettings
+
 TABLE = "tool.torchport"
 
 
@@ -51,6 +53,7 @@ class Configuration:
         memory: MiB that one lane may take.
         bugs: the folder of the project's own bug records, relative to the pyproject.toml.
         containment: "off" where the code that is checked has to write files or use the network.
+        llm: the language model that `--llm` asks.
         path: the pyproject.toml; None without one.
     """
 
@@ -65,6 +68,7 @@ class Configuration:
     memory: int = 8192
     bugs: str | None = None
     containment: Literal["auto", "off"] = "auto"
+    llm: ModelSettings = field(default_factory=ModelSettings)
     path: Path | None = None
 
     @property
@@ -89,6 +93,9 @@ class Configuration:
             return False
         places = [relative, *relative.parents][:-1]
         return any(place.match(pattern.rstrip("/")) for place in places for pattern in self.exclude)
+
+
+_TABLES = {"python": Frameworks, "device": Frameworks, "llm": ModelSettings}
 
 
 def find_pyproject(start: Path) -> Path | None:
@@ -141,6 +148,8 @@ def _validated(table: dict[str, Any], path: Path) -> Configuration:
     for name in ("timeout", "memory"):
         if getattr(configuration, name) <= 0:
             raise ConfigurationError(f"{path}: [{TABLE}] {name} must be greater than 0")
+    if problem := configuration.llm.problem():
+        raise ConfigurationError(f"{path}: [{TABLE}.llm] {problem}")
     suffix = configuration.suffix.replace("{target}", "jax")
     if not re.fullmatch(r"[\w.-]+", suffix):
         raise ConfigurationError(
@@ -157,6 +166,11 @@ def _lower(message: str) -> str:
 def _unknown(keys: tuple[str, ...], path: Path) -> str:
     known = list(_names(Configuration))
     key = ".".join(keys)
+    if keys[0] == "llm" and "key" in keys[-1]:
+        return (
+            f"{path}: [{TABLE}] has no key {key}: a secret does not belong in a project's file. Set "
+            "TORCHPORT_API_KEY, or keep it in the keyring of your system: torchport llm --set-key."
+        )
     near = difflib.get_close_matches(key.replace("-", "_"), known, 1)
     hint = f" Did you mean {near[0]}?" if near else ""
     return f"{path}: [{TABLE}] has no key {key}.{hint} The keys are {', '.join(known)}."
@@ -166,7 +180,7 @@ def _names(kind: type) -> Iterable[str]:
     for item in fields(kind):
         if item.name == "path":
             continue
-        if item.default_factory is Frameworks:
-            yield from (f"{item.name}.{inner.name}" for inner in fields(Frameworks))
+        if item.name in _TABLES:
+            yield from (f"{item.name}.{inner.name}" for inner in fields(_TABLES[item.name]))
         else:
             yield item.name

@@ -92,7 +92,7 @@ def ask(target: str, python: str | None = None) -> Installed | None:
         lacking: list[str] = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return None
-    found = Installed(_named(_versions(target, python)), frozenset(lacking))
+    found = Installed(_named(versions_of(target, python)), frozenset(lacking))
     _write(place, found)
     return found
 
@@ -118,7 +118,7 @@ def _functions(target: str) -> frozenset[str]:
 
 def _place(target: str, python: str) -> Path | None:
     """The file in the user's cache for an interpreter's versions and these rules."""
-    versions = _versions(target, python)
+    versions = versions_of(target, python)
     if PACKAGES[target][0] not in versions:
         return None
     key = json.dumps([python, versions, catalogue(target).digest])
@@ -150,7 +150,7 @@ def _named(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _versions(target: str, python: str) -> dict[str, str]:
+def versions_of(target: str, python: str) -> dict[str, str]:
     """The versions of a target's packages, read from where an interpreter keeps them."""
     paths = None
     if python != sys.executable:

@@ -152,7 +152,9 @@ def _file(result: Checked, number: int, of_several: bool) -> Markup:
         parts.append(tag("p", *(tag("span", chip, class_="chip") for chip in chips)))
     notes = [*(ported.notes if ported else ()), *(verdict.notes if verdict else ())]
     if ported is not None and ported.outcome is Outcome.EDITED:
-        notes.append("The port has been edited by hand: it was kept, and checked as it is.")
+        notes.append(
+            "The port has been edited, by hand or by a model: it was kept, and checked as it is."
+        )
     if ported is not None and ported.problem:
         parts.append(tag("pre", ported.problem, class_="banner"))
     if verdict is not None and verdict.error:

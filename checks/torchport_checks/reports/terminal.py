@@ -96,7 +96,7 @@ def _file(result: Checked, to: Console, width: int) -> Iterator[RenderableType]:
         for note in ported.notes:
             yield _indented(Text(f"note: {note}", style="blue"))
         if ported.outcome is Outcome.EDITED:
-            text = "The port has been edited by hand: it was kept, and checked as it is (--force writes it anew)."
+            text = "The port has been edited, by hand or by a model: it was kept, and checked as it is (--force writes it anew)."
             yield _indented(Text(f"note: {text}", style="blue"))
         if ported.problem:
             yield _indented(Text(ported.problem, style="bold red"))

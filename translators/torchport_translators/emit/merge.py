@@ -120,6 +120,33 @@ def merge(
         raise MergeProblem(f"{source_name} or its port cannot be read: {error}.") from error
 
 
+def merge_written(
+    port: str,
+    source: str,
+    source_name: str,
+    names: Sequence[str],
+    text: str,
+    target: Target | str = Target.JAX,
+) -> Merged:
+    """Put definitions that somebody else wrote into the port of a source, as `merge` puts its own.
+
+    They are the source's, in a text of their own with the imports and helpers that they need. The
+    port counts as edited by hand afterwards: the rules alone would not write it so.
+
+    Raises:
+        MergeProblem: as `merge` does.
+        ValueError: `target` is not a target.
+    """
+    wanted = tuple(dict.fromkeys(names))
+    try:
+        written = Translation(text)
+        return _Merge(
+            port, source, source_name, wanted, Target(target), written, by_rules=False
+        ).result()
+    except (Malformed, RecursionError) as error:
+        raise MergeProblem(f"{source_name} or its port cannot be read: {error}.") from error
+
+
 # Reading
 
 
@@ -350,6 +377,7 @@ class _Merge:
     wanted: tuple[str, ...]
     target: Target
     translation: Translation
+    by_rules: bool = True
     digests: dict[str, str] = field(init=False)
     fresh: _File = field(init=False)
     old: _File = field(init=False)
@@ -565,7 +593,7 @@ class _Merge:
         known = {**header.definitions, **{name: self.digests[name] for name in self.wanted}}
         ordered = {name: known[name] for name in self.digests if name in known}
         body, whole = without_header(text), without_header(self.fresh.text)
-        written = not edited_by_hand(self.port) or digest(body) == digest(whole)
+        written = self.by_rules and (not edited_by_hand(self.port) or digest(body) == digest(whole))
         return renewed(text, {**ordered, **known}, written=written)
 
     def _added(self) -> tuple[str, ...]:
