@@ -212,7 +212,8 @@ class Checker:
         verdict = _Check(pair, definitions, progress, replays).run()
         verdict = verdict.model_copy(update={"seconds": time.perf_counter() - start})
         if store is not None:
-            store.put(_key(self.options, source, port, texts, definitions), verdict)
+            key = _key(self.options, source, port, texts, definitions)
+            store.put(key, verdict, content_key(*texts))
         return verdict
 
 

@@ -23,19 +23,21 @@ from torchport_checks.reports.formats import FORMATS, Format, format_of, render
 from torchport_translators.batch import Outcome, Plan, Ported, port_files
 from torchport_translators.commands import (
     check_outputs,
-    configuration_for,
-    count,
-    envelope,
     exit_code,
-    fail,
     found_files,
-    json_option,
     passed_over_text,
-    print_json,
     target_option,
 )
 from torchport_translators.configuration import Configuration
 from torchport_translators.files import STDIN, FileProblem, write_port
+from torchport_translators.output import (
+    configuration_for,
+    count,
+    envelope,
+    fail,
+    json_option,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from torchport_checks.checker import Checker

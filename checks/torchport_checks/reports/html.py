@@ -33,8 +33,8 @@ from torchport_checks.verdicts import (
 )
 from torchport_translators._version import __version__
 from torchport_translators.batch import Outcome
-from torchport_translators.commands import count
 from torchport_translators.findings import Coverage, Finding
+from torchport_translators.output import count
 
 _MOST_GRADIENTS = 24
 _KINDS = {"verified": "ok", "diverged": "bad", "error": "bad", "not_run": "open"}
