@@ -28,6 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from torchport_translators.emit.header import without_header
+
 if TYPE_CHECKING:
     from torchport_checks.verdicts import Verdict
 
@@ -82,6 +84,13 @@ def content_key(*parts: bytes | str) -> str:
     return digest.hexdigest()
 
 
+def pair_content(texts: tuple[bytes, bytes]) -> str:
+    """A hash over the texts of source and port, the port's header left out: it says nothing that runs."""
+    source, port = texts
+    text = without_header(port.decode("utf-8", "surrogateescape"))
+    return content_key(source, text.encode("utf-8", "surrogateescape"))
+
+
 def file_hash(path: Path) -> str:
     """The SHA-256 of a file, or an empty string where it cannot be read."""
     try:
@@ -98,7 +107,8 @@ class Summary:
         key: under which the verdict is stored.
         source: the path of the source below the store's folder.
         port: that of the port.
-        content: the `content_key` of both texts.
+        content: the `pair_content` of both texts.
+        settled: whether the pair is verified, or has nothing to check by itself.
         error: set where the pair as a whole could not be checked.
         definitions: status and message of each definition that was checked.
         dependencies: local files that source or port import, as paths below the store's folder where
@@ -109,6 +119,7 @@ class Summary:
     source: str
     port: str
     content: str
+    settled: bool
     error: str
     definitions: Mapping[str, tuple[str, str]]
     dependencies: Mapping[str, str]
@@ -158,7 +169,8 @@ class VerdictStore:
         """Store `verdict`, unless it tells of a passing failure. Never raises for a bad store.
 
         Args:
-            content: the `content_key` of both texts, by which `summaries` tells of it.
+            content: the `pair_content` of both texts, where the pair was checked as a whole: then
+                `summaries` tells of it.
         """
         categories = {verdict.category, *(d.category for d in verdict.definitions)}
         if categories & _PASSING:
@@ -210,6 +222,7 @@ class VerdictStore:
             "source": self._below(verdict.source),
             "port": self._below(verdict.port),
             "content": content,
+            "settled": verdict.settled,
             "error": verdict.error,
             "definitions": definitions,
             "dependencies": {

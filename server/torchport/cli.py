@@ -40,6 +40,11 @@ COMMANDS = {
     "check": Entry(
         "torchport_checks.commands", "check", "Run a port against its original and judge it."
     ),
+    "guard": Entry(
+        "torchport_checks.guard_commands",
+        "guard",
+        "Find ports that have drifted, or are not checked; runs nothing.",
+    ),
     "replay": Entry(
         "torchport_checks.commands",
         "replay",

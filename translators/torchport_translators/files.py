@@ -26,7 +26,8 @@ STDIN = Path("-")
 _IMPORTS_TORCH = re.compile(
     rb"^[ \t]*(?:from[ \t]+torch\b|import[ \t][^#\n]*\btorch\b)", re.MULTILINE
 )
-_SKIPPED = frozenset(("__pycache__", "node_modules", "site-packages", "venv"))
+SKIPPED = frozenset(("__pycache__", "node_modules", "site-packages", "venv"))
+"""Folders in which nobody keeps a project's own code; hidden ones and environments are passed over, too."""
 
 
 class FileProblem(Exception):
@@ -137,7 +138,7 @@ def _walk(folder: Path, configuration: Configuration) -> Iterator[Path]:
             name
             for name in names
             if not name.startswith(".")
-            and name not in _SKIPPED
+            and name not in SKIPPED
             and not (here / name / "pyvenv.cfg").exists()
             and not configuration.excluded(here / name)
         )
