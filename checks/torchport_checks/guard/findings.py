@@ -34,8 +34,8 @@ CODES: dict[str, Code] = {
     "unreadable": Code("error", "A file of a pair cannot be read as Python text."),
     "leftover": Code(
         "error",
-        "A port uses torch. Write it in the target by hand, or set it aside where torch is meant: "
-        "`# torchport: ignore[leftover]`.",
+        "A port uses torch. Write it in the target by hand; or, where torch is meant, put "
+        "`# torchport: ignore` above it, in the source, too.",
     ),
     "unchecked": Code(
         "error",

@@ -266,8 +266,8 @@ class _Pair:
 
 
 _BY_HAND = (
-    "Write it in the target by hand, or set it aside where torch is meant: "
-    "`# torchport: ignore[leftover]`."
+    "Write it in the target by hand; or, where torch is meant, put `# torchport: ignore` above it, in "
+    "the source, too."
 )
 _WORDS = {"diverged": "diverges", "error": "could not be checked"}
 

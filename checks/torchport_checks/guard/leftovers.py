@@ -46,7 +46,7 @@ def leftovers(text: str) -> list[Leftover]:
         Unparsable: it imports torch, and does not parse.
     """
     marks = _marks(text)
-    found = [(line, f"not ported: {what}") for line, what in marks]
+    found = [(line, f"not ported: {what}.") for line, what in marks]
     if _IMPORT.search(text):
         marked = {line for line, _ in marks}
         found += [use for use in _uses(text) if use[0] not in marked]
@@ -93,10 +93,10 @@ def _uses(text: str) -> Iterator[tuple[int, str]]:
         if not names:
             continue
         used |= {name.id for name in names}
-        yield _first_line(statement), f"uses torch: `{_dotted(statement, names[0])}`"
+        yield _first_line(statement), f"uses torch: `{_dotted(statement, names[0])}`."
     for name, (line, what) in bound.items():
         if name not in used:
-            yield line, f"imports torch, and does not use it: `{what}`"
+            yield line, f"imports torch, and does not use it: `{what}`."
 
 
 def _bound_by(node: ast.AST) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,14 @@ class _Store:
 
     store: VerdictStore
     root: Path
-    pairs: dict[tuple[Path, Path], list[Summary]]
+    pairs: dict[tuple[str, str], list[Summary]]
+
+    def of(self, source: Path, port: Path) -> list[Summary]:
+        return self.pairs.get((self._below(source), self._below(port)), [])
+
+    def _below(self, path: Path) -> str:
+        below = path.is_relative_to(self.root)
+        return path.relative_to(self.root).as_posix() if below else str(path)
 
 
 @dataclass(slots=True)
@@ -34,7 +41,7 @@ class Recorded:
         """The newest verdict on a pair with these texts and what they import as it is now."""
         kept = self._of(source)
         content = pair_content(texts)
-        for summary in reversed(kept.pairs.get((source, port), [])):
+        for summary in reversed(kept.of(source, port)):
             if summary.content == content and _is_current(kept.root, summary):
                 self._relied_on.setdefault(kept.root, []).append(summary.key)
                 return summary
@@ -42,7 +49,7 @@ class Recorded:
 
     def was_checked(self, source: Path, port: Path) -> bool:
         """Whether there is a verdict on a pair, perhaps with other texts."""
-        return (source, port) in self._of(source).pairs
+        return bool(self._of(source).of(source, port))
 
     def depending_on(self, paths: frozenset[str], sources: Iterable[Path]) -> Iterator[Path]:
         """The ports whose last verdict depends on one of these files, in the projects of sources."""
@@ -50,7 +57,7 @@ class Recorded:
         for kept in {id(kept): kept for kept in map(self._of, folders.values())}.values():
             for (_, port), summaries in kept.pairs.items():
                 if any(str(kept.root / path) in paths for path in summaries[-1].dependencies):
-                    yield port
+                    yield kept.root / port
 
     def close(self) -> None:
         """Note which verdicts were relied on, so that they are kept."""
@@ -65,10 +72,9 @@ class Recorded:
         kept = self._stores.get(root)
         if kept is None:
             store = VerdictStore(root)
-            pairs: dict[tuple[Path, Path], list[Summary]] = {}
+            pairs: dict[tuple[str, str], list[Summary]] = {}
             for summary in store.summaries():
-                pair = root / summary.source, root / summary.port
-                pairs.setdefault(pair, []).append(summary)
+                pairs.setdefault((summary.source, summary.port), []).append(summary)
             kept = self._stores[root] = _Store(store, root, pairs)
         return kept
 
