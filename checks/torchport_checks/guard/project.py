@@ -136,30 +136,22 @@ class Project:
 def _ports(root: str, settings: Configuration) -> Iterator[Port]:
     folders = [root]
     while folders:
-        folder = folders.pop()
         try:
-            entries = os.scandir(folder)
+            with os.scandir(folders.pop()) as found:
+                entries = [entry for entry in found if entry.name[0] != "."]
         except OSError:
             continue  # not ours to read
-        with entries:
-            below: list[str] = []
-            for entry in entries:
-                name = entry.name
-                if name[0] == ".":
-                    continue
-                if name == "pyvenv.cfg":
-                    below = []
-                    break
-                if entry.is_dir(follow_symlinks=False):
-                    if name not in SKIPPED:
-                        below.append(entry.path)
-                elif name.endswith((".py", ".ipynb")) and entry.is_file():
-                    port = read_port(entry.path)
-                    if port is not None:
-                        yield port
-        if settings.exclude:
-            below = [path for path in below if not settings.excluded(Path(path))]
-        folders += below
+        if any(entry.name == "pyvenv.cfg" for entry in entries):
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                excluded = settings.exclude and settings.excluded(Path(entry.path))
+                if entry.name not in SKIPPED and not excluded:
+                    folders.append(entry.path)
+            elif entry.name.endswith((".py", ".ipynb")) and entry.is_file():
+                port = read_port(entry.path)
+                if port is not None:
+                    yield port
 
 
 def read_port(path: str) -> Port | None:
