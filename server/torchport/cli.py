@@ -45,6 +45,11 @@ COMMANDS = {
         "guard",
         "Find ports that have drifted, or are not checked; runs nothing.",
     ),
+    "status": Entry(
+        "torchport_checks.overview.commands",
+        "status",
+        "Say how far a project's migration is, and what to port next.",
+    ),
     "replay": Entry(
         "torchport_checks.commands",
         "replay",

@@ -101,7 +101,7 @@ def find_files(arguments: Sequence[str], configuration: Configuration) -> Found:
             continue
         for path in _expand(argument):
             named = Path(argument) == path
-            walked = _walk(path, configuration) if path.is_dir() else [path]
+            walked = walk(path, configuration) if path.is_dir() else [path]
             for file in walked:
                 key = file.resolve()
                 if key in seen:
@@ -128,7 +128,13 @@ def _expand(argument: str) -> list[Path]:
     return matches
 
 
-def _walk(folder: Path, configuration: Configuration) -> Iterator[Path]:
+def walk(folder: Path, configuration: Configuration) -> Iterator[Path]:
+    """The Python files in a folder that are the project's own, in order.
+
+    Raises:
+        FileProblem: a folder cannot be read.
+    """
+
     def refuse(error: OSError) -> None:
         raise FileProblem(f"{error.filename} cannot be read: {error.strerror}.")
 

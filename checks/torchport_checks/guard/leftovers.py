@@ -39,6 +39,11 @@ class Leftover:
     message: str
 
 
+def imports_torch(text: str) -> bool:
+    """Whether a text imports torch, by a look at its lines."""
+    return _IMPORT.search(text) is not None
+
+
 def leftovers(text: str) -> list[Leftover]:
     """The statements of a port that use torch, but for those that an ignore comment sets aside.
 
@@ -47,7 +52,7 @@ def leftovers(text: str) -> list[Leftover]:
     """
     marks = _marks(text)
     found = [(line, f"not ported: {what}.") for line, what in marks]
-    if _IMPORT.search(text):
+    if imports_torch(text):
         marked = {line for line, _ in marks}
         found += [use for use in _uses(text) if use[0] not in marked]
     if found and _IGNORE.search(text):

@@ -18,10 +18,10 @@ from torchport_translators.files import SKIPPED
 _FIRST_BYTES = 1 << 16
 _MARK = b"# torchport: source="
 _IN_PYTHON = re.compile(
-    rb"\A(?:\xef\xbb\xbf)?(?:[ \t]*(?:#.*|[<=>|]{7}.*)?\r?\n)*?# torchport: source=(\S*)"
+    rb"\A(?:\xef\xbb\xbf)?(?:[ \t]*(?:#.*|[<=>|]{7}.*)?\r?\n)*?# torchport: source=(\S*)(?: target=(\w+))?"
 )
 """Above the header stand comments only, or what a merge has left there."""
-_IN_NOTEBOOK = re.compile(rb'"# torchport: source=([^\s"\\]*)')
+_IN_NOTEBOOK = re.compile(rb'"# torchport: source=([^\s"\\]*)(?: target=(\w+))?')
 _KEYS = frozenset(item.name for item in fields(Configuration)) - {"path"}
 
 
@@ -34,6 +34,7 @@ class Port:
 
     path: str
     source: str | None
+    target: str
 
     @property
     def is_notebook(self) -> bool:
@@ -178,4 +179,5 @@ def port_of(path: str, data: bytes) -> Port | None:
         return None
     named = unquote(match[1].decode("utf-8", "replace"))
     source = os.path.normpath(os.path.join(os.path.dirname(path), named))  # noqa: PTH118, PTH120
-    return Port(path, None if named == "stdin" or source == path else source)
+    without = named == "stdin" or source == path
+    return Port(path, None if without else source, (match[2] or b"").decode())
