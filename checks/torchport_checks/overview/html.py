@@ -89,8 +89,11 @@ def _main(found: Overview) -> Iterator[Markup]:
         )
         yield tag("section", tag("h2", "Blocked by"), tag("table", tag("tbody", *rows)))
     if found.files:
+        names = ("state", "file", "calls of torch that have a rule", "blocked by")
+        head = tag("tr", *(tag("td", name, class_="quiet") for name in names))
         rows = (_row(file) for file in found.files)
-        yield tag("section", tag("h2", "Files"), tag("table", tag("tbody", *rows), class_="files"))
+        table = tag("table", tag("thead", head), tag("tbody", *rows), class_="files")
+        yield tag("section", tag("h2", "Files"), table)
 
 
 def _step(found: Overview, group: Sequence[File]) -> Iterator[Markup]:
@@ -126,7 +129,7 @@ def _row(file: File) -> Markup:
             tag("span", file.path, class_="path"),
             *((tag("span", f" → {file.port}", class_="quiet"),) if file.port else ()),
         ),
-        tag("td", f"{with_rule} of {count(total, 'call')}", share, class_="quiet"),
+        tag("td", f"{with_rule} of {total}", share, class_="quiet"),
         tag("td", *(blocked or ([file.problem] if file.problem else []))),
         id=_anchor(file),
         class_=_KINDS[file.state],
