@@ -8,7 +8,9 @@ is installed here, and the environment borrows the packages that torchport depen
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -340,3 +342,33 @@ def test_the_checks_of_a_commit(project: Project) -> None:
     project.write("other.py", "x = 2\n")
     project.git("add", "-A")
     assert "Passed" in project.commit()
+
+
+def test_the_action_annotates_and_writes_sarif(project: Project) -> None:
+    """The step of `action.yml` that runs the guard, by the shell that a runner gives it."""
+    action = yaml.safe_load((TREE / "action.yml").read_text("utf-8"))
+    (step,) = [step for step in action["runs"]["steps"] if step["id"] == "guard"]
+    inputs = {name: item["default"] for name, item in action["inputs"].items()}
+    inputs["paths"] = "with space.py\nother.py\n"
+    environment = {
+        name: re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda match: inputs[match[1]], value)
+        for name, value in step["env"].items()
+    }
+    environment["TORCHPORT"] = "torchport"  # what the step before has installed
+    project.write("with space.py", SOURCE)
+    project.port("with space.py")
+    project.change("with space.py", "(x, 1)", "(x, 0)")
+    project.change("model.py", "(x, 1)", "(x, 0)")  # is not named
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+        cwd=project.folder,
+        env=project.hooks.environment | environment,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("::error file=with space.py,line=4,title=torchport%3A drift::soft has")
+    log = json.loads((project.folder / "torchport.sarif").read_text("utf-8"))
+    assert [row["ruleId"] for row in log["runs"][0]["results"]] == ["drift"]
