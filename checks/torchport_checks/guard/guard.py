@@ -45,7 +45,7 @@ class Guard:
         found = {port.path: port for port in self.project.in_scope(self.scope)}
         if self.scope.paths is not None and self.verdicts != "off":
             by_path = {port.path: port for port in self.project.ports}
-            sources = [Path(p.source) for p in self.project.ports if p.source is not None]
+            sources = [p.source for p in self.project.ports if p.source is not None]
             for path in map(str, self.recorded.depending_on(self.scope.paths, sources)):
                 if path in by_path:
                     found[path] = by_path[path]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,10 +52,11 @@ class Recorded:
         """Whether there is a verdict on a pair, perhaps with other texts."""
         return bool(self._of(source).of(source, port))
 
-    def depending_on(self, paths: frozenset[str], sources: Iterable[Path]) -> Iterator[Path]:
+    def depending_on(self, paths: frozenset[str], sources: Iterable[str]) -> Iterator[Path]:
         """The ports whose last verdict depends on one of these files, in the projects of sources."""
-        folders = {source.parent: source for source in sources}
-        for kept in {id(kept): kept for kept in map(self._of, folders.values())}.values():
+        folders = {os.path.dirname(source): source for source in sources}  # noqa: PTH120
+        stores = [self._of(Path(source)) for source in folders.values()]
+        for kept in {id(kept): kept for kept in stores}.values():
             for (_, port), summaries in kept.pairs.items():
                 if any(str(kept.root / path) in paths for path in summaries[-1].dependencies):
                     yield kept.root / port
