@@ -150,10 +150,16 @@ CASES = {
     "a merge has broken the header": Case(
         "model_jax.py",
         "# torchport: source=model.py",
+        "# torchport: source=model.py target=jax text=0\n# torchport: source=model.py",
+        ("model_jax.py:2: error: The lines of its header do not belong together",),
+        "torchport port model.py --force",
+    ),
+    "a conflict is left": Case(
+        "model_jax.py",
+        "# torchport: source=model.py",
         "<<<<<<< HEAD\n# torchport: source=model.py target=jax text=0\n=======\n"
         "# torchport: source=model.py",
-        ("model_jax.py:3: error: The lines of its header do not belong together",),
-        "torchport port model.py --force",
+        ("model_jax.py:2: error: A conflict of a merge stands here, and is to be resolved.",),
     ),
     "a port was never checked": Case(
         "model.py",

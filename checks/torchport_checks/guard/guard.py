@@ -20,6 +20,7 @@ from torchport_translators.emit.header import Header, edited_by_hand, read_heade
 from torchport_translators.files import FileProblem, SourceFile, decode, port_path
 
 _HEADER_LINE = re.compile(r"^# torchport: source=", re.MULTILINE)
+_CONFLICT = re.compile(r"^<{7} ", re.MULTILINE)
 _SHOWN = 8
 """Names that one message lists."""
 
@@ -42,6 +43,8 @@ class Guard:
 
     def pairs(self) -> list[Port]:
         """The ports in scope, and those whose last verdict depends on a file in scope."""
+        if self.scope.paths is not None and not self.scope.paths:
+            return []
         found = {port.path: port for port in self.project.in_scope(self.scope)}
         if self.scope.paths is not None and self.verdicts != "off":
             by_path = {port.path: port for port in self.project.ports}
@@ -104,8 +107,13 @@ class _Pair:
     def of_text(self, data: bytes, text: str) -> Iterator[GuardFinding]:
         """What is found of a port that is a Python file."""
         port = self.port
+        if (conflict := _CONFLICT.search(text)) is not None:
+            line = text.count("\n", 0, conflict.start()) + 1
+            message = "A conflict of a merge stands here, and is to be resolved."
+            yield GuardFinding("unreadable", port.path, line, "", message)
+            return
         self.header = read_header(text)
-        if self.header is None:
+        if self.header is None or len(_HEADER_LINE.findall(text)) > 1:
             line = _header_line(text)
             message = "The lines of its header do not belong together: of a merge, or edited."
             commands = (self._port(force=True),) if port.source and _is_file(port.source) else ()
