@@ -25,8 +25,11 @@ from torchport_translators.bugs import (
     write_record,
 )
 from torchport_translators.bugs.exchange import FORMS, Form, exported, imported
-from torchport_translators.commands import (
-    TARGETS,
+from torchport_translators.commands import TARGETS
+from torchport_translators.configuration import Configuration
+from torchport_translators.files import FileProblem, decode, read_source, write_port
+from torchport_translators.findings import Target
+from torchport_translators.output import (
     configuration_for,
     count,
     envelope,
@@ -34,9 +37,6 @@ from torchport_translators.commands import (
     json_option,
     print_json,
 )
-from torchport_translators.configuration import Configuration
-from torchport_translators.files import FileProblem, decode, read_source, write_port
-from torchport_translators.findings import Target
 
 
 @click.group(short_help="Show, verify and add records of mistakes in porting.")

@@ -19,7 +19,7 @@ from torchport_checks.mutate import MutationScore, plant
 from torchport_checks.options import CheckOptions, Framework, Target
 from torchport_checks.pair import Lanes, Pair, code_of, target_of
 from torchport_checks.replay import Replays
-from torchport_checks.store import VerdictStore, content_key, project_root
+from torchport_checks.store import VerdictStore, content_key, pair_content, project_root
 from torchport_checks.verdicts import Category, DefinitionVerdict, Verdict
 from torchport_checks.versions import installed, judge, version
 
@@ -213,7 +213,8 @@ class Checker:
         verdict = _Check(pair, definitions, progress, replays).run()
         verdict = verdict.model_copy(update={"seconds": time.perf_counter() - start})
         if store is not None:
-            store.put(_key(self.options, source, port, texts, definitions), verdict)
+            key = _key(self.options, source, port, texts, definitions)
+            store.put(key, verdict, pair_content(texts) if definitions is None else "")
         return verdict
 
 

@@ -24,20 +24,22 @@ from torchport_checks.reports.formats import FORMATS, Format, format_of, render
 from torchport_translators.batch import Outcome, Plan, Ported, port_files
 from torchport_translators.commands import (
     check_outputs,
+    exit_code,
+    found_files,
+    passed_over_text,
+    target_option,
+)
+from torchport_translators.configuration import Configuration, ConfigurationError
+from torchport_translators.files import STDIN, FileProblem, write_port
+from torchport_translators.findings import Target
+from torchport_translators.output import (
     configuration_for,
     count,
     envelope,
-    exit_code,
     fail,
-    found_files,
     json_option,
-    passed_over_text,
     print_json,
-    target_option,
 )
-from torchport_translators.configuration import Configuration
-from torchport_translators.files import STDIN, FileProblem, write_port
-from torchport_translators.findings import Target
 
 if TYPE_CHECKING:
     from torchport_checks.checker import Checker
@@ -83,13 +85,11 @@ def _interpreter(configuration: Configuration, given: str | None) -> str:
 
 def verdict_code(verdict: Verdict) -> int:
     """0 verified, or nothing to check by itself; 1 not verified; 2 a framework is missing."""
-    from torchport_checks.reports.checked import indirect
     from torchport_checks.verdicts import Category
 
     if any(x.category is Category.FRAMEWORK for x in (verdict, *verdict.definitions)):
         return 2
-    nothing = not verdict.error and all(map(indirect, verdict.definitions))
-    return 0 if verdict.ok or nothing else 1
+    return 0 if verdict.settled else 1
 
 
 def _format_options(function: Any) -> Any:
@@ -500,8 +500,19 @@ def _show(
 
 
 @click.command(short_help="Run a port against its original and judge it.")
-@click.argument("source", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.argument("port", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="SOURCE PORT",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+@click.option(
+    "--touched",
+    is_flag=True,
+    help="Check the pairs that the FILES belong to, as source, as port or as what these import: for "
+    "hooks. `torchport check --touched FILE...`",
+)
 @click.option(
     "--only", multiple=True, metavar="NAME", help="Check this definition only. Repeatable."
 )
@@ -527,8 +538,8 @@ def _show(
 @_limits
 @_format_options
 def check(
-    source: Path,
-    port: Path,
+    files: tuple[Path, ...],
+    touched: bool,
     only: tuple[str, ...],
     report_path: Path | None,
     mutate: int | None,
@@ -556,48 +567,81 @@ def check(
       torchport check model.py model_jax.py --format sarif
       torchport check model.py model_jax.py --search 1000 --variants
       torchport check model.py model_jax.py --mutate
+      torchport check --touched nets/model.py nets/layers.py
 
     \b
     Exit code: 0 verified, 1 not verified, 2 a framework is missing, or wrong
     usage.
     """
     from torchport_checks.reports.checked import Checked
+    from torchport_checks.sessions.scheduler import default_jobs
 
     printed = _printed(form, as_json, report_path)
     began = time.perf_counter()
-    configuration = configuration_for([str(source)])
+    if touched:
+        if only or mutate is not None:
+            raise click.UsageError("--touched goes without --only and --mutate.")
+    elif len(files) != 2:
+        raise click.UsageError(
+            f"SOURCE and PORT are two files, and {len(files)} were given. The pairs that files belong "
+            "to are checked with --touched."
+        )
+    configuration = configuration_for([str(files[0])])
     options = _deepened(check_options(configuration, timeout, memory), quick, search, variants)
+    pairs = _touched(files) if touched else [(files[0], files[1])]
     try:
-        (verdict,) = _check_all(
-            [(str(source), source, port)],
+        verdicts = _check_all(
+            [(str(source), source, port) for source, port in pairs],
             options,
-            jobs=1,
+            jobs=min(default_jobs(), len(pairs) or 1),
             fresh=fresh,
             quiet=printed != "terminal",
             definitions=only or None,
         )
     except OSError as error:
         fail(f"{error.filename} cannot be read: {error.strerror}.")
-    code = verdict_code(verdict)
-    document = {**envelope("check"), "verdict": _plain(verdict), "exit_code": code}
+    code = max(map(verdict_code, verdicts), default=0)
+    plain = [_plain(verdict) for verdict in verdicts]
+    said = {"verdicts": plain} if touched else {"verdict": plain[0]}
+    document: dict[str, Any] = {**envelope("check"), **said, "exit_code": code}
     score = None
-    if mutate is not None and code != 2 and not verdict.error:
-        score = _mutate(source, port, only or None, options, mutate)
+    if mutate is not None and code != 2 and not verdicts[0].error:
+        score = _mutate(*pairs[0], only or None, options, mutate)
         document["mutation"] = {**asdict(score), "score": score.score}
-    results, seconds = [Checked(verdict=verdict)], time.perf_counter() - began
+    results, seconds = [Checked(verdict=v) for v in verdicts], time.perf_counter() - began
     told = problem = ""
     if report_path is not None:
         filed = _filed(form, report_path)
         told, problem = _write_report(report_path, filed, results, document, seconds)
     if printed == "terminal":
-        _show(results, (), "", told, seconds)
+        if results:
+            _show(results, (), "", told, seconds)
+        else:
+            click.echo("No port belongs to these files.")
         if score is not None:
-            _show_score(score, port)
+            _show_score(score, pairs[0][1])
     else:
         click.echo(render(printed, results, document, seconds=seconds), nl=False)
     if problem:
         fail(problem)
     raise click.exceptions.Exit(code)
+
+
+def _touched(files: Sequence[Path]) -> list[tuple[Path, Path]]:
+    """The pairs that files belong to and of which both halves are there."""
+    from torchport_checks.guard.guard import Guard, shown
+    from torchport_checks.guard.project import Project, scope_of
+
+    try:
+        project = Project.around(Path.cwd())
+    except ConfigurationError as error:
+        fail(error)
+    ports = Guard(project, scope_of(map(str, files)), "auto").pairs()
+    return [
+        (Path(shown(port.source)), Path(shown(port.path)))
+        for port in ports
+        if port.source is not None and not port.is_notebook and Path(port.source).is_file()
+    ]
 
 
 def _mutate(

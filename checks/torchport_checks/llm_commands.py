@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from torchport_translators.batch import Outcome, Ported
-from torchport_translators.commands import (
+from torchport_translators.configuration import Configuration
+from torchport_translators.files import FileProblem, write_port
+from torchport_translators.findings import Target
+from torchport_translators.llm.settings import ModelSettings, from_environment
+from torchport_translators.output import (
     configuration_for,
     count,
     envelope,
@@ -20,10 +24,6 @@ from torchport_translators.commands import (
     json_option,
     print_json,
 )
-from torchport_translators.configuration import Configuration
-from torchport_translators.files import FileProblem, write_port
-from torchport_translators.findings import Target
-from torchport_translators.llm.settings import ModelSettings, from_environment
 
 if TYPE_CHECKING:
     from torchport_checks.checker import Checker

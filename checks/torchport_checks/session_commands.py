@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from torchport_checks.commands import check_options
-from torchport_translators.commands import (
+from torchport_translators.commands import target_option
+from torchport_translators.configuration import Configuration
+from torchport_translators.files import FileProblem, write_port
+from torchport_translators.output import (
     configuration_for,
     count,
     envelope,
     fail,
     json_option,
     print_json,
-    target_option,
 )
-from torchport_translators.configuration import Configuration
-from torchport_translators.files import FileProblem, write_port
 
 if TYPE_CHECKING:
     from torchport_checks.options import CheckOptions

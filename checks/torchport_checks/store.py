@@ -6,33 +6,43 @@ aside and a new one begun; what cannot be read or written now is not, and the ch
 
 Each verdict carries a hash over itself and its key, so that damage in place is never taken for one. A
 `put` removes those that were not used for 90 days and, above 64 MiB, those that were not used for the longest time.
+
+Beside each verdict lies what `torchport guard` asks of it: of which pair with which texts it is, and how
+each definition did. That is read without the frameworks' versions, which are part of a verdict's key,
+and without importing what makes a verdict.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import sqlite3
 import time
 import zlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from torchport_checks.database import FOLDER, Database, damaged, primary_code
-from torchport_checks.verdicts import Category, Verdict
+from torchport_translators.emit.header import without_header
 
-LAYOUT = 2
+if TYPE_CHECKING:
+    from torchport_checks.verdicts import Verdict
+
+T = TypeVar("T")
+
+LAYOUT = 3
 """Of the database. A store of another layout is replaced, as a damaged one is."""
 UNUSED_DAYS = 90
 MAX_BYTES = 64 * 2**20
 """Of all verdicts as stored. The oldest give way until three quarters of it are left."""
 
-_PASSING = {Category.FRAMEWORK, Category.TIMEOUT, Category.MEMORY, Category.CRASH}
-"""Failures that say something of the machine or the moment, and are not kept."""
+_PASSING = frozenset(("FRAMEWORK", "TIMEOUT", "MEMORY", "CRASH"))
+"""Categories of failures that say something of the machine or the moment, and are not kept."""
 
 _DIGEST = hashlib.sha256().digest_size
 _DAY = 86400.0
@@ -59,12 +69,45 @@ def content_key(*parts: bytes | str) -> str:
     return digest.hexdigest()
 
 
+def pair_content(texts: tuple[bytes, bytes]) -> str:
+    """A hash over the texts of source and port, the port's header left out: it says nothing that runs."""
+    source, port = texts
+    text = without_header(port.decode("utf-8", "surrogateescape"))
+    return content_key(source, text.encode("utf-8", "surrogateescape"))
+
+
 def file_hash(path: Path) -> str:
     """The SHA-256 of a file, or an empty string where it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a stored verdict says, in short.
+
+    Attributes:
+        key: under which the verdict is stored.
+        source: the path of the source below the store's folder.
+        port: that of the port.
+        content: the `pair_content` of both texts.
+        settled: whether the pair is verified, or has nothing to check by itself.
+        error: set where the pair as a whole could not be checked.
+        definitions: status and message of each definition that was checked.
+        dependencies: local files that source or port import, as paths below the store's folder where
+            they lie there, with the SHA-256 of each.
+    """
+
+    key: str
+    source: str
+    port: str
+    content: str
+    settled: bool
+    error: str
+    definitions: Mapping[str, tuple[str, str]]
+    dependencies: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +135,10 @@ class VerdictStore:
 
     def get(self, key: str) -> Verdict | None:
         """The verdict stored under `key`, unless a file that source or port import has changed."""
+        from pydantic import ValidationError
+
+        from torchport_checks.verdicts import Verdict
+
         try:
             data = self._read(key)
             digest, text = data[:_DIGEST], data[_DIGEST:]
@@ -104,19 +151,25 @@ class VerdictStore:
             return None
         return verdict.model_copy(update={"from_store": True})
 
-    def put(self, key: str, verdict: Verdict) -> None:
-        """Store `verdict`, unless it tells of a passing failure. Never raises for a bad store."""
+    def put(self, key: str, verdict: Verdict, content: str = "") -> None:
+        """Store `verdict`, unless it tells of a passing failure. Never raises for a bad store.
+
+        Args:
+            content: the `pair_content` of both texts, where the pair was checked as a whole: then
+                `summaries` tells of it.
+        """
         categories = {verdict.category, *(d.category for d in verdict.definitions)}
         if categories & _PASSING:
             return
         text = zlib.compress(verdict.model_dump_json().encode())
         data = _digest(key, text) + text
+        told = self._summary(key, verdict, content) if content else b""
         for _ in range(2):
             seen = self._file.identity()
             try:
                 self._file.prepare_folder()
                 with self._file.connect("rwc") as connection:
-                    _write(connection, key, data)
+                    _write(connection, key, data, told)
                 return
             except sqlite3.Error as error:
                 if not self._file.to_replace(error):
@@ -124,6 +177,51 @@ class VerdictStore:
                 self._file.move_aside(seen)
             except OSError:
                 return  # a read-only project: checks work, and are not remembered
+
+    def summaries(self) -> list[Summary]:
+        """What is stored of pairs, the newest last; empty where there is no store to read."""
+        found: list[Summary] = []
+        for key, data in self._rows(
+            "SELECT key, CAST(summary AS BLOB) FROM verdicts WHERE summary != '' ORDER BY rowid"
+        ):
+            text = data[_DIGEST:]
+            if data[:_DIGEST] != _digest(key, text):
+                continue  # damage in place
+            said: dict[str, Any] = json.loads(text)
+            found.append(Summary(key, **said))
+        return found
+
+    def used(self, keys: Iterable[str]) -> None:
+        """Note that verdicts were relied on, so that they stay; once a day, and if it can be."""
+        now = time.time()
+        rows = [(now, key, now - _DAY) for key in keys]
+        with contextlib.suppress(sqlite3.Error), self._file.connect("rw") as connection:
+            connection.execute("PRAGMA busy_timeout = 0")
+            connection.executemany("UPDATE verdicts SET used = ? WHERE key = ? AND used < ?", rows)
+
+    def _summary(self, key: str, verdict: Verdict, content: str) -> bytes:
+        definitions = {
+            definition.name: (definition.status, definition.message)
+            for definition in verdict.definitions
+        }
+        said = {
+            "source": self._below(verdict.source),
+            "port": self._below(verdict.port),
+            "content": content,
+            "settled": verdict.settled,
+            "error": verdict.error,
+            "definitions": definitions,
+            "dependencies": {
+                self._below(path): known for path, known in verdict.dependencies.items()
+            },
+        }
+        text = json.dumps(said).encode()
+        return _digest(key, text) + text
+
+    def _below(self, path: str) -> str:
+        """A path as it is named below the store's folder, which may lie elsewhere tomorrow."""
+        root = self.path.parent.parent
+        return Path(path).relative_to(root).as_posix() if Path(path).is_relative_to(root) else path
 
     def clean(self, *, everything: bool = False) -> Cleaned:
         """Remove old verdicts and what damage has left behind, and give the disk space back.
@@ -151,21 +249,33 @@ class VerdictStore:
 
     def _read(self, key: str) -> bytes:
         """What is stored under `key`; empty if nothing, or if it cannot be read."""
+        return self._ask(lambda connection: _find(connection, key)) or b""
+
+    def _rows(self, query: str) -> list[tuple[str, bytes]]:
+        """The rows that a query selects; none where they cannot be read."""
+
+        def rows(connection: sqlite3.Connection) -> list[tuple[str, bytes]]:
+            return connection.execute(query).fetchall() if _is_current(connection) else []
+
+        return self._ask(rows) or []
+
+    def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T | None:
+        """What the store answers; None where there is none, or it cannot be read."""
         seen = self._file.identity()
         if seen is None:
-            return b""
+            return None
         # The second way is for a folder that cannot be written, where WAL has no place to work.
         for mode in ("rw", "ro&immutable=1"):
             try:
                 with self._file.connect(mode) as connection:
-                    return _find(connection, key)
+                    return question(connection)
             except sqlite3.Error as error:
                 if damaged(error):
                     self._file.move_aside(seen)
                     break
                 if primary_code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
                     break
-        return b""
+        return None
 
     def _shrink(self, everything: bool) -> tuple[int, int]:
         """How many verdicts were removed, and how many are left."""
@@ -211,21 +321,23 @@ def _create(connection: sqlite3.Connection) -> None:
         if connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone() != (0,):
             raise sqlite3.DatabaseError("the store is of another layout")
         connection.execute(
-            "CREATE TABLE verdicts (key TEXT PRIMARY KEY, used REAL, size INTEGER, verdict BLOB)"
+            "CREATE TABLE verdicts (key TEXT PRIMARY KEY, used REAL, size INTEGER, verdict BLOB, "
+            "summary BLOB)"
         )
         connection.execute("CREATE INDEX verdicts_by_use ON verdicts (used, size)")
         connection.execute(f"PRAGMA user_version = {LAYOUT}")
     connection.execute("COMMIT")
 
 
-def _write(connection: sqlite3.Connection, key: str, data: bytes) -> None:
+def _write(connection: sqlite3.Connection, key: str, data: bytes, told: bytes) -> None:
     if not _is_current(connection):
         _create(connection)
     with contextlib.suppress(sqlite3.OperationalError):  # in use as it is: the next one changes it
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(
-        "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?)", (key, time.time(), len(data), data)
+        "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?)",
+        (key, time.time(), len(data) + len(told), data, told),
     )
     collected = _collect(connection)
     connection.execute("COMMIT")

@@ -396,6 +396,12 @@ class Verdict(Model):
         return not self.error and "verified" in statuses and not statuses & {"diverged", "error"}
 
     @property
+    def settled(self) -> bool:
+        """Whether it is verified, or has nothing that could be checked by itself."""
+        indirect = all(d.category is Category.NOTHING for d in self.definitions)
+        return self.ok or (not self.error and indirect)
+
+    @property
     def status(self) -> Status:
         """The pair's status: the worst of its definitions'."""
         if self.error:

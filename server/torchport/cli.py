@@ -50,6 +50,16 @@ COMMANDS = {
         "tui",
         "Review a session in the terminal: diffs, verdicts, findings.",
     ),
+    "guard": Entry(
+        "torchport_checks.guard_commands",
+        "guard",
+        "Find ports that have drifted, or are not checked; runs nothing.",
+    ),
+    "status": Entry(
+        "torchport_checks.overview.commands",
+        "status",
+        "Say how far a project's migration is, and what to port next.",
+    ),
     "replay": Entry(
         "torchport_checks.commands",
         "replay",

@@ -10,12 +10,8 @@ from lsprotocol import types as lsp
 
 from torchport_server.documents import Lines, Snapshot
 from torchport_server.survey import Outline, Survey
+from torchport_translators.source.cells import is_foreign, python_of
 
-# `%matplotlib inline`, `!pip install`, `?help`: not Python, and nothing to port.
-_MAGIC = re.compile(r"^([ \t]*)[%!?]", re.MULTILINE)
-# `%%bash` and the like make the whole cell something else; after these it is Python still.
-_CELL_MAGIC = re.compile(r"\s*%%(?!(?:time|timeit|capture|prun)\b)")
-_LINE_START = re.compile(r"^(?=.)", re.MULTILINE)
 _LINE_END = re.compile(r"\r\n|\r")
 
 
@@ -39,10 +35,7 @@ class Joined:
 
     def _python(self, text: str) -> str:
         """A cell with comments in the place of what is not Python."""
-        if _CELL_MAGIC.match(text):
-            commented = _LINE_START.sub("#", text)
-        else:
-            commented = _MAGIC.sub(r"\1#", text)
+        commented = python_of(text)
         for old, new in zip(text.split("\n"), commented.split("\n"), strict=True):
             if old != new:
                 self._magics[new.strip()] = old.strip()
@@ -100,7 +93,7 @@ class Joined:
         for at, _, lines in inserted:
             position = self._lines.position(at)
             into = self._cell_at(max(position.line, 1))  # the cell of the line above
-            if _CELL_MAGIC.match(into.text):
+            if is_foreign(into.text):
                 into, position = cell, lsp.Position(self._first[cell.uri] - 1, 0)
             made = found.setdefault(into.uri, (into, []))[1]
             if position.line < self.lines_of(into)[1]:

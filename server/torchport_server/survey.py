@@ -18,13 +18,12 @@ from functools import lru_cache
 from torchport_checks.spec import Spec, SpecError, read_specs
 from torchport_translators.bugs import about
 from torchport_translators.catalogue.load import catalogue
-from torchport_translators.emit.assemble import top_level
 from torchport_translators.emit.header import digest, read_header
 from torchport_translators.emit.merge import Merged, merge
 from torchport_translators.explain import UnknownName, explain
 from torchport_translators.findings import Finding, Span
 from torchport_translators.source.infer import Inference
-from torchport_translators.source.syntax import Node, Source
+from torchport_translators.source.syntax import Node, Source, top_level
 from torchport_translators.source.uses import named_uses
 from torchport_translators.translate import translate
 

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from torchport_translators.emit.assemble import top_level
 from torchport_translators.emit.header import edited_by_hand, read_header
 from torchport_translators.emit.merge import MergeProblem, merge
-from torchport_translators.source.syntax import Source
+from torchport_translators.source.syntax import Source, top_level
 from torchport_translators.translate import translate
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))

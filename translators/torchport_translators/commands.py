@@ -2,55 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-from torchport_translators._version import __version__
 from torchport_translators.batch import Outcome, Plan, Ported, port_files
-from torchport_translators.configuration import (
-    Configuration,
-    ConfigurationError,
-    read_configuration,
-)
+from torchport_translators.configuration import Configuration
 from torchport_translators.files import EDITED, STDIN, FileProblem, Found, find_files
 from torchport_translators.findings import CODES, Finding, Severity
+from torchport_translators.output import (
+    configuration_for,
+    count,
+    envelope,
+    fail,
+    json_option,
+    print_json,
+)
 
-SCHEMA = 1
 TARGETS = ("jax", "mlx")
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
-
-
-class Failure(click.ClickException):
-    """What ends a command with exit code 2 and one message."""
-
-    exit_code = 2
-
-
-def fail(message: object) -> NoReturn:
-    """End the command with exit code 2.
-
-    Raises:
-        Failure: always.
-    """
-    raise Failure(str(message))
-
-
-def configuration_for(arguments: Sequence[str]) -> Configuration:
-    """The settings of the project of the first argument; those of the current folder for `-`.
-
-    Raises:
-        Failure: they are not valid.
-    """
-    first = Path(arguments[0]) if arguments and arguments[0] != "-" else Path()
-    try:
-        return read_configuration(first if first.is_dir() else first.parent)
-    except ConfigurationError as error:
-        fail(error)
 
 
 def found_files(arguments: Sequence[str], configuration: Configuration) -> Found:
@@ -69,16 +42,6 @@ def found_files(arguments: Sequence[str], configuration: Configuration) -> Found
     return found
 
 
-def print_json(data: dict[str, Any]) -> None:
-    """Write one JSON document to standard output."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
-
-
-def envelope(command: str) -> dict[str, Any]:
-    """What every JSON document of the command line begins with."""
-    return {"schema_version": SCHEMA, "torchport": __version__, "command": command}
-
-
 def passed_over_text(found: Found) -> str:
     """How many files were passed over, and why; empty if none."""
     if not found.passed_over:
@@ -93,11 +56,6 @@ def exit_code(results: Sequence[Ported]) -> int:
     if any(result.outcome is Outcome.FAILED for result in results):
         return 2
     return 0 if all(result.clean for result in results) else 1
-
-
-def count(number: int, what: str) -> str:
-    """`3 findings`, `1 finding`."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def show_finding(result: Ported, finding: Finding, err: bool) -> None:
@@ -167,13 +125,6 @@ def target_option(function: Any) -> Any:
     return click.option(
         "--to", "target", type=click.Choice(TARGETS), help="Framework to port to. [default: jax]"
     )(function)
-
-
-def json_option(function: Any) -> Any:
-    """`--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")(
-        function
-    )
 
 
 @click.command(short_help="Port PyTorch files to JAX, by rules alone: nothing is run.")

@@ -6,7 +6,6 @@ without settings starts without it.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -54,6 +53,10 @@ class Configuration:
         bugs: the folder of the project's own bug records, relative to the pyproject.toml.
         containment: "off" where the code that is checked has to write files or use the network.
         llm: the language model that `--llm` asks.
+        verdicts: whether `torchport guard` asks for a verdict on each pair: "auto", where the project
+            has a store of them; "required", everywhere; "off".
+        baseline: the file of findings that `torchport guard` passes over, relative to the
+            pyproject.toml.
         path: the pyproject.toml; None without one.
     """
 
@@ -69,6 +72,8 @@ class Configuration:
     bugs: str | None = None
     containment: Literal["auto", "off"] = "auto"
     llm: ModelSettings = field(default_factory=ModelSettings)
+    verdicts: Literal["auto", "required", "off"] = "auto"
+    baseline: str = ".torchport-baseline.json"
     path: Path | None = None
 
     @property
@@ -114,9 +119,21 @@ def read_configuration(start: Path) -> Configuration:
     Raises:
         ConfigurationError: the nearest pyproject.toml cannot be read, or its table is not valid.
     """
+    path, table = read_table(start)
+    if path is None or not table:
+        return Configuration(path=path)
+    return _validated(table, path)
+
+
+def read_table(start: Path) -> tuple[Path | None, dict[str, Any]]:
+    """The pyproject.toml nearest to the folder `start`, and its table of ours, not validated.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
     path = find_pyproject(start)
     if path is None:
-        return Configuration()
+        return None, {}
     try:
         table: Any = tomllib.loads(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -125,9 +142,7 @@ def read_configuration(start: Path) -> Configuration:
         table = cast("dict[str, Any]", table).get(key, {})
         if not isinstance(table, dict):
             raise ConfigurationError(f"{path}: [{TABLE}] is not a table")
-    if not table:
-        return Configuration(path=path)
-    return _validated(cast("dict[str, Any]", table), path)
+    return path, cast("dict[str, Any]", table)
 
 
 def _validated(table: dict[str, Any], path: Path) -> Configuration:
@@ -164,6 +179,8 @@ def _lower(message: str) -> str:
 
 
 def _unknown(keys: tuple[str, ...], path: Path) -> str:
+    import difflib
+
     known = list(_names(Configuration))
     key = ".".join(keys)
     if keys[0] == "llm" and "key" in keys[-1]:

@@ -29,7 +29,8 @@ STDIN = Path("-")
 _IMPORTS_TORCH = re.compile(
     rb"^[ \t]*(?:from[ \t]+torch\b|import[ \t][^#\n]*\btorch\b)", re.MULTILINE
 )
-_SKIPPED = frozenset(("__pycache__", "node_modules", "site-packages", "venv"))
+SKIPPED = frozenset(("__pycache__", "node_modules", "site-packages", "venv"))
+"""Folders in which nobody keeps a project's own code; hidden ones and environments are passed over, too."""
 
 
 class FileProblem(Exception):
@@ -133,7 +134,7 @@ def find_files(arguments: Sequence[str], configuration: Configuration) -> Found:
             continue
         for path in _expand(argument):
             named = Path(argument) == path
-            walked = _walk(path, configuration) if path.is_dir() else [path]
+            walked = walk(path, configuration) if path.is_dir() else [path]
             for file in walked:
                 key = file.resolve()
                 if key in seen:
@@ -162,7 +163,13 @@ def _expand(argument: str) -> list[Path]:
     return matches
 
 
-def _walk(folder: Path, configuration: Configuration) -> Iterator[Path]:
+def walk(folder: Path, configuration: Configuration) -> Iterator[Path]:
+    """The Python files in a folder that are the project's own, in order.
+
+    Raises:
+        FileProblem: a folder cannot be read.
+    """
+
     def refuse(error: OSError) -> None:
         raise FileProblem(f"{error.filename} cannot be read: {error.strerror}.")
 
@@ -172,7 +179,7 @@ def _walk(folder: Path, configuration: Configuration) -> Iterator[Path]:
             name
             for name in names
             if not name.startswith(".")
-            and name not in _SKIPPED
+            and name not in SKIPPED
             and not (here / name / "pyvenv.cfg").exists()
             and not configuration.excluded(here / name)
         )

@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 from torchport_translators.catalogue.load import catalogue
-from torchport_translators.emit.assemble import assemble, clashing, top_level
+from torchport_translators.emit.assemble import assemble, clashing
 from torchport_translators.emit.header import with_header
 from torchport_translators.emit.layout import break_long_lines
 from torchport_translators.emit.project_imports import link
@@ -33,7 +33,7 @@ from torchport_translators.source.ignored import Ignored, read_ignored
 from torchport_translators.source.infer import Inference
 from torchport_translators.source.scopes import Function
 from torchport_translators.source.snippets import grow
-from torchport_translators.source.syntax import Node, Source
+from torchport_translators.source.syntax import Node, Source, top_level
 
 _MAX_SYNTAX_FINDINGS = 20
 _TORCH = re.compile(r"\btorch\b")

@@ -15,9 +15,9 @@ from torchport_checks.options import CheckOptions
 from torchport_checks.reports.checked import short
 from torchport_checks.sessions import Engine, Session, SessionProblem
 from torchport_checks.sessions.engine import Event
-from torchport_translators.commands import count
 from torchport_translators.emit.merge import MergeProblem
 from torchport_translators.files import FileProblem
+from torchport_translators.output import count
 from torchport_tui.messages import FileChanged
 from torchport_tui.screens.help import HelpScreen
 from torchport_tui.screens.log import LogScreen

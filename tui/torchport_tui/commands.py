@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from torchport_checks.session_commands import session_arguments, session_for, session_options
-from torchport_translators.commands import fail
+from torchport_translators.output import fail
 
 
 @click.command(short_help="Review a session in the terminal: diffs, verdicts, findings.")

@@ -13,17 +13,11 @@ import click
 
 from torchport_checks.commands import check_options
 from torchport_checks.llm_commands import check_model
-from torchport_translators.commands import (
-    configuration_for,
-    envelope,
-    fail,
-    json_option,
-    print_json,
-    target_option,
-)
+from torchport_translators.commands import target_option
 from torchport_translators.files import FileProblem, write_port
 from torchport_translators.findings import Target
 from torchport_translators.llm.settings import MAX_ROUNDS
+from torchport_translators.output import configuration_for, envelope, fail, json_option, print_json
 
 if TYPE_CHECKING:
     from torchport_checks.evaluation.dataset import Item

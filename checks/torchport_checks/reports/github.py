@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
 from torchport_checks.reports.checked import Checked, short, writable
@@ -13,7 +13,12 @@ _COMMANDS = {"error": "error", "warning": "warning", "note": "notice"}
 
 def github(results: Sequence[Checked]) -> str:
     """One `::error file=...,line=...,title=...::message` a line."""
-    return writable("".join(f"{_annotation(problem)}\n" for problem in problems(results)))
+    return annotations_of(problems(results))
+
+
+def annotations_of(found: Iterable[Problem]) -> str:
+    """Problems, one a line."""
+    return writable("".join(f"{_annotation(problem)}\n" for problem in found))
 
 
 def _annotation(problem: Problem) -> str:

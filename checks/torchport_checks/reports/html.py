@@ -1,10 +1,9 @@
-"""The report as a page: one file, no script, nothing fetched; light and dark as the reader has it."""
+"""The report as a page."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from torchport_checks.reports.charts import bar, heat_map, histogram, key
 from torchport_checks.reports.checked import (
@@ -20,6 +19,7 @@ from torchport_checks.reports.checked import (
     variant_status,
 )
 from torchport_checks.reports.markup import Markup, joined, tag
+from torchport_checks.reports.page import page
 from torchport_checks.reports.rules import rule_of
 from torchport_checks.verdicts import (
     Category,
@@ -33,40 +33,28 @@ from torchport_checks.verdicts import (
 )
 from torchport_translators._version import __version__
 from torchport_translators.batch import Outcome
-from torchport_translators.commands import count
 from torchport_translators.findings import Coverage, Finding
+from torchport_translators.output import count
 
 _MOST_GRADIENTS = 24
 _KINDS = {"verified": "ok", "diverged": "bad", "error": "bad", "not_run": "open"}
 _WORDS = {"verified": "verified", "diverged": "diverged", "error": "failed", "not_run": "not run"}
 _MARKS = {"ok": "✓", "bad": "✗", "open": "!", "aside": "·"}
 _SEVERITIES = {"equal": "", "differs": "error", "fails": "error", "not_compilable": "warning"}
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _COLUMNS = ("", "definition", "verdict", "largest error", "gradients", "inputs", "time")
 
 
 def html(results: Sequence[Checked], *, seconds: float) -> str:
     """The report of a run as a self-contained HTML page."""
-    style = Path(__file__).with_name("page.css").read_text("utf-8")
     title = (
         f"{results[0].name} → {results[0].port}" if len(results) == 1 else f"{len(results)} files"
     )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{title}: torchport"),
-        tag("style", Markup(style)),
+    return page(
+        title,
+        _summary(results, title, seconds),
+        (_file(r, number, len(results) > 1) for number, r in enumerate(results)),
+        _footer(results),
     )
-    body = tag(
-        "body",
-        tag("header", *_summary(results, title, seconds)),
-        tag("main", *(_file(r, number, len(results) > 1) for number, r in enumerate(results))),
-        tag("footer", *_footer(results)),
-    )
-    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
 def _summary(results: Sequence[Checked], title: str, seconds: float) -> Iterator[Markup]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from torchport_checks.guard.findings import CODES as GUARDED
 from torchport_checks.reports.checked import Checked, writable
 from torchport_checks.reports.problems import OWN_RULES, Place, Problem, problems
 from torchport_checks.reports.rules import rule_of
@@ -24,12 +25,16 @@ _FINGERPRINT = "torchport/v1"
 
 
 def sarif(results: Sequence[Checked], *, root: Path, exit_code: int) -> str:
-    """The problems of a run as a SARIF log.
+    """The problems of a run as a SARIF log; `root` as of `log_of`."""
+    return log_of(list(problems(results)), root=root, exit_code=exit_code)
+
+
+def log_of(found: Sequence[Problem], *, root: Path, exit_code: int) -> str:
+    """Problems as a SARIF log.
 
     Args:
         root: the folder that paths are given relative to, where they lie below it.
     """
-    found = list(problems(results))
     rules = sorted({problem.rule for problem in found})
     run = {
         "tool": {
@@ -51,8 +56,8 @@ def sarif(results: Sequence[Checked], *, root: Path, exit_code: int) -> str:
 def _rule(rule: str) -> dict[str, Any]:
     if rule in CODES:
         return {"id": rule, "shortDescription": {"text": rule}, "help": {"text": CODES[rule][1]}}
-    if rule in OWN_RULES:
-        text = OWN_RULES[rule]
+    if rule in OWN_RULES or rule in GUARDED:
+        text = OWN_RULES.get(rule) or GUARDED[rule].help
         return {"id": rule, "shortDescription": {"text": rule}, "help": {"text": text}}
     name, meaning, advice = rule_of(Category(rule))
     return {

@@ -24,8 +24,8 @@ from torchport_checks.reports.checked import (
 )
 from torchport_checks.verdicts import DefinitionVerdict, Status, Verdict
 from torchport_translators.batch import Outcome, Ported
-from torchport_translators.commands import count
 from torchport_translators.findings import Coverage, Finding, Severity
+from torchport_translators.output import count
 
 _PLAIN_WIDTH = 110  # of a report that goes to a file or a pipe
 _MAX_WIDTH = 120

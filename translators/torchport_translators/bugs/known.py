@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from torchport_translators.bugs.records import Record, corpus
 from torchport_translators.bugs.retrieve import card
 from torchport_translators.catalogue.load import catalogue
-from torchport_translators.emit.assemble import top_level
 from torchport_translators.source.infer import Inference
-from torchport_translators.source.syntax import Source
+from torchport_translators.source.syntax import Source, top_level
 from torchport_translators.source.uses import named_uses, other_uses
 
 _ALIKE = 0.6

@@ -16,12 +16,14 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from torchport_translators._version import __version__
-from torchport_translators.emit.assemble import top_level
 from torchport_translators.emit.edits import newline_of
-from torchport_translators.source.syntax import Source
+
+if TYPE_CHECKING:
+    from torchport_translators.source.syntax import Source
 
 _TITLES = {"jax": "JAX", "mlx": "MLX"}
 _HEADER = re.compile(
@@ -63,6 +65,8 @@ def digest(text: str) -> str:
 
 def definition_digests(source: Source) -> dict[str, str]:
     """The hash of each top-level definition of a source."""
+    from torchport_translators.source.syntax import top_level  # not needed to read a header
+
     return {name: digest(source[node]) for name, node in top_level(source)}
 
 

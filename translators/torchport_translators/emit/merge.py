@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 
-from torchport_translators.emit.assemble import top_level
 from torchport_translators.emit.edits import Edits, newline_of
 from torchport_translators.emit.header import (
     definition_digests,
@@ -42,7 +41,7 @@ from torchport_translators.emit.import_block import (
 )
 from torchport_translators.emit.imports import Import, names_in
 from torchport_translators.findings import Target, Translation
-from torchport_translators.source.syntax import Malformed, Node, Source
+from torchport_translators.source.syntax import Malformed, Node, Source, top_level
 from torchport_translators.translate import translate
 
 _NEWLINE = re.compile(r"\r\n?")

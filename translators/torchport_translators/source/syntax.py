@@ -260,3 +260,15 @@ def _char_offsets(text: str) -> list[int]:
             offsets.extend([index] * width)
     offsets.extend(range(at, len(text) + 1))
     return offsets
+
+
+def top_level(source: Source) -> list[tuple[str, Node]]:
+    """The top-level functions and classes of a source, by name."""
+    found: list[tuple[str, Node]] = []
+    for child in source.root.children:
+        node = child.get("definition") if child.type == "decorated_definition" else child
+        if node is not None and node.type in ("function_definition", "class_definition"):
+            name = node.get("name")
+            if name is not None:
+                found.append((source[name], child))
+    return found

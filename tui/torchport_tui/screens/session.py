@@ -13,7 +13,7 @@ from textual.widgets import Footer, Input
 
 from torchport_checks.sessions import Engine, Item, Key, Session, SessionProblem, State
 from torchport_checks.sessions.report import settled
-from torchport_translators.commands import count
+from torchport_translators.output import count
 from torchport_tui.messages import FileChanged, app_of
 from torchport_tui.rows import COLUMNS, Column, Rows
 from torchport_tui.screens.question import Question

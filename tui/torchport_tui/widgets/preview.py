@@ -6,7 +6,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from torchport_checks.sessions import Item
-from torchport_translators.commands import count
+from torchport_translators.output import count
 from torchport_tui.look import STATES, look
 
 
