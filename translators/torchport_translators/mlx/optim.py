@@ -74,7 +74,14 @@ def sgd(
     fused=None,
 ):
     if dampening or maximize:
-        return _SGD(lr, momentum, dampening, weight_decay, nesterov, maximize)
+        return _SGD(
+            learning_rate=lr,
+            momentum=momentum,
+            dampening=dampening,
+            weight_decay=weight_decay,
+            nesterov=nesterov,
+            maximize=maximize,
+        )
     return optim.SGD(
         learning_rate=lr, momentum=momentum, weight_decay=weight_decay, nesterov=nesterov
     )
@@ -127,7 +134,15 @@ def adam(
 ):
     """Weight decay is added to the gradient, unlike AdamW's; torch corrects the bias."""
     if amsgrad or maximize:
-        return _Adam(lr, betas, eps, weight_decay, decoupled_weight_decay, amsgrad, maximize)
+        return _Adam(
+            learning_rate=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=decoupled_weight_decay,
+            amsgrad=amsgrad,
+            maximize=maximize,
+        )
     if weight_decay:
         if decoupled_weight_decay:
             return optim.AdamW(
@@ -137,7 +152,7 @@ def adam(
                 weight_decay=weight_decay,
                 bias_correction=True,
             )
-        return _Adam(lr, betas, eps, weight_decay)
+        return _Adam(learning_rate=lr, betas=betas, eps=eps, weight_decay=weight_decay)
     return optim.Adam(learning_rate=lr, betas=betas, eps=eps, bias_correction=True)
 
 
@@ -157,7 +172,15 @@ def adamw(
     fused=None,
 ):
     if amsgrad or maximize:
-        return _Adam(lr, betas, eps, weight_decay, True, amsgrad, maximize)
+        return _Adam(
+            learning_rate=lr,
+            betas=betas,
+            eps=eps,
+            weight_decay=weight_decay,
+            decoupled_weight_decay=True,
+            amsgrad=amsgrad,
+            maximize=maximize,
+        )
     return optim.AdamW(
         learning_rate=lr, betas=betas, eps=eps, weight_decay=weight_decay, bias_correction=True
     )
@@ -243,7 +266,9 @@ def adamax(
     capturable=False,
 ):
     """mlx.optimizers.Adamax corrects no bias."""
-    return _Adamax(lr, betas, eps, weight_decay, maximize=maximize)
+    return _Adamax(
+        learning_rate=lr, betas=betas, eps=eps, weight_decay=weight_decay, maximize=maximize
+    )
 
 
 class _Adamax(_Moments):
@@ -273,7 +298,15 @@ def nadam(
     capturable=False,
     differentiable=False,
 ):
-    return _NAdam(lr, betas, eps, weight_decay, momentum_decay, decoupled_weight_decay, maximize)
+    return _NAdam(
+        learning_rate=lr,
+        betas=betas,
+        eps=eps,
+        weight_decay=weight_decay,
+        momentum_decay=momentum_decay,
+        decoupled_weight_decay=decoupled_weight_decay,
+        maximize=maximize,
+    )
 
 
 class _NAdam(_Moments):
@@ -321,7 +354,14 @@ def radam(
     capturable=False,
     differentiable=False,
 ):
-    return _RAdam(lr, betas, eps, weight_decay, decoupled_weight_decay, maximize)
+    return _RAdam(
+        learning_rate=lr,
+        betas=betas,
+        eps=eps,
+        weight_decay=weight_decay,
+        decoupled_weight_decay=decoupled_weight_decay,
+        maximize=maximize,
+    )
 
 
 class _RAdam(_Moments):
@@ -360,7 +400,14 @@ def adagrad(
     fused=None,
 ):
     if lr_decay or weight_decay or initial_accumulator_value or maximize:
-        return _Adagrad(lr, lr_decay, weight_decay, initial_accumulator_value, eps, maximize)
+        return _Adagrad(
+            learning_rate=lr,
+            lr_decay=lr_decay,
+            weight_decay=weight_decay,
+            initial_accumulator_value=initial_accumulator_value,
+            eps=eps,
+            maximize=maximize,
+        )
     return optim.Adagrad(learning_rate=lr, eps=eps)
 
 
@@ -403,7 +450,9 @@ def adadelta(
     differentiable=False,
 ):
     if weight_decay or maximize:
-        return _AdaDelta(lr, rho, eps, weight_decay, maximize)
+        return _AdaDelta(
+            learning_rate=lr, rho=rho, eps=eps, weight_decay=weight_decay, maximize=maximize
+        )
     return optim.AdaDelta(learning_rate=lr, rho=rho, eps=eps)
 
 
@@ -435,7 +484,15 @@ def rmsprop(
     differentiable=False,
 ):
     if weight_decay or momentum or centered or maximize:
-        return _RMSprop(lr, alpha, eps, weight_decay, momentum, centered, maximize)
+        return _RMSprop(
+            learning_rate=lr,
+            alpha=alpha,
+            eps=eps,
+            weight_decay=weight_decay,
+            momentum=momentum,
+            centered=centered,
+            maximize=maximize,
+        )
     return optim.RMSprop(learning_rate=lr, alpha=alpha, eps=eps)
 
 
@@ -483,7 +540,7 @@ def rprop(
     maximize=False,
     differentiable=False,
 ):
-    return _Rprop(lr, etas, step_sizes, maximize)
+    return _Rprop(learning_rate=lr, etas=etas, step_sizes=step_sizes, maximize=maximize)
 
 
 class _Rprop(_TorchOptimizer):
@@ -524,7 +581,9 @@ def asgd(
 ):
     """The steps that torch's ASGD takes. The average of the parameters, which it only stores, and t0 with
     it are left out."""
-    return _ASGD(lr, lambd, alpha, weight_decay, maximize)
+    return _ASGD(
+        learning_rate=lr, lambd=lambd, alpha=alpha, weight_decay=weight_decay, maximize=maximize
+    )
 
 
 class _ASGD(_TorchOptimizer):
@@ -561,7 +620,14 @@ def adafactor(
     maximize=False,
 ):
     """torch's variant: the rate bounds the relative step, and eps is not added to the squares."""
-    return _Adafactor(lr, beta2_decay, eps, d, weight_decay, maximize)
+    return _Adafactor(
+        learning_rate=lr,
+        beta2_decay=beta2_decay,
+        eps=eps,
+        d=d,
+        weight_decay=weight_decay,
+        maximize=maximize,
+    )
 
 
 class _Adafactor(_TorchOptimizer):
@@ -629,7 +695,16 @@ def muon(
     adjust_lr_fn=None,
 ):
     """mlx.optimizers.Muon adds its weight decay to the gradient, and iterates in float32."""
-    return _Muon(lr, weight_decay, momentum, nesterov, ns_coefficients, eps, ns_steps, adjust_lr_fn)
+    return _Muon(
+        learning_rate=lr,
+        weight_decay=weight_decay,
+        momentum=momentum,
+        nesterov=nesterov,
+        ns_coefficients=ns_coefficients,
+        eps=eps,
+        ns_steps=ns_steps,
+        adjust_lr_fn=adjust_lr_fn,
+    )
 
 
 class _Muon(_TorchOptimizer):
