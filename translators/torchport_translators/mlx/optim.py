@@ -215,8 +215,9 @@ class _Moments(_TorchOptimizer):
         return parameter - (rate * self.direction(gradient, state)).astype(parameter.dtype)
 
     def corrections(self):
-        """What is missing to 1 in the weights of the two means."""
-        return 1 - self.betas[0] ** self.step, 1 - self.betas[1] ** self.step
+        """The weights that the two means have so far; float32 would hold 1 - 0.999 to 5 digits."""
+        b1, b2 = self.betas
+        return 1 - b1**self.step, -mx.expm1(self.step * math.log(b2))
 
     def direction(self, gradient, state):
         """The step against the gradient for a learning rate of 1."""
@@ -368,18 +369,16 @@ class _RAdam(_Moments):
     """Rectified Adam (Liu et al. 2020): the mean alone while the variance is not known."""
 
     def direction(self, gradient, state):
-        b2 = self.betas[1]
-        mean = state["m"] / self.corrections()[0]
-        # 1 - b2 ** step, of which float32 would leave few digits in the difference below.
-        c2 = -mx.expm1(self.step * math.log(b2))
-        longest = 2 / (1 - b2) - 1
+        c1, c2 = self.corrections()
+        longest = 2 / (1 - self.betas[1]) - 1
         length = longest - 2 * self.step * (1 - c2) / c2
         known = length > 5
         length = mx.where(known, length, longest)
         rectified = mx.sqrt(
             (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length) * c2
         )
-        return mean * mx.where(known, rectified / (mx.sqrt(state["v"]) + self.eps), 1.0)
+        scale = mx.where(known, rectified / (mx.sqrt(state["v"]) + self.eps), 1.0)
+        return state["m"] / c1 * scale
 
 
 # Scaled by the sizes of past gradients
