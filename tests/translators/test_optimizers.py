@@ -324,7 +324,7 @@ def test_groups_of_parameters_have_their_own_settings() -> None:
     found = {"jax": {name: p.to_source(np.asarray(p.variable[...])) for name, p in places}}
 
     model = mlx_network(True)
-    optimizer = mlx_optim.by_path(
+    optimizer = mlx_optim.ByPath(
         (
             made("mlx", "SGD(model, lr=0.01, momentum=0.5)")(None),
             lambda path, _: path.startswith("layers.0."),

@@ -9,29 +9,41 @@ import math
 
 import mlx.core as mx
 import mlx.optimizers as optim
+from mlx.utils import tree_flatten, tree_unflatten
 
 from torchport_translators.catalogue.ports import ports
 
 
-def by_path(*groups):
+class ByPath(optim.MultiOptimizer):
     """Each optimizer for the parameters that its test takes; the others stay as they are.
+
+    Unlike those of optim.MultiOptimizer its groups may divide a list of layers.
 
     Args:
         groups: pairs of an optimizer and a test of a parameter's path, such as
             "encoder.layers.0.weight", and of its gradient.
     """
-    optimizers = [optimizer for optimizer, _ in groups]
-    return optim.MultiOptimizer([*optimizers, _Unchanged()], [test for _, test in groups])
 
+    def __init__(self, *groups):
+        optimizers, tests = zip(*groups, strict=True)
+        super().__init__(list(optimizers), list(tests[:-1]))
+        self.filters = tests
 
-class _Unchanged(optim.Optimizer):
-    """Leaves parameters as they are."""
+    def _split_dictionary(self, gradients):
+        parts = [{} for _ in self.optimizers]
+        for path, gradient in tree_flatten(gradients):
+            for part, test in zip(parts, self.filters, strict=True):
+                if test(path, gradient):
+                    part[path] = gradient
+                    break
+        return parts
 
-    def init_single(self, parameter, state):
-        state["seen"] = mx.array(True)
-
-    def apply_single(self, gradient, parameter, state):
-        return parameter
+    def apply_gradients(self, gradients, parameters):
+        every = dict(tree_flatten(parameters))
+        changed = {path: every[path] for path, _ in tree_flatten(gradients)}
+        for optimizer, part in zip(self.optimizers, self._split_dictionary(gradients), strict=True):
+            changed |= optimizer.apply_gradients(part, {path: changed[path] for path in part})
+        return tree_unflatten(list(changed.items()))
 
 
 class _TorchOptimizer(optim.Optimizer):
