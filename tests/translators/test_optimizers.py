@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import mlx.core as mx
 import mlx.nn as nn
@@ -15,8 +17,10 @@ import torch
 from flax import nnx
 from mlx.utils import tree_flatten
 
+from torchport_translators.jax import gradients as jax_gradient_rules
 from torchport_translators.jax import optim as jax_optim
 from torchport_translators.jax import schedulers as jax_schedulers
+from torchport_translators.mlx import gradients as mlx_gradient_rules
 from torchport_translators.mlx import optim as mlx_optim
 from torchport_translators.mlx import schedulers as mlx_schedulers
 from torchport_translators.translate import translate
@@ -435,3 +439,50 @@ def test_a_changeable_rate_reads_as_written_for_optax(call: str, text: str) -> N
     source = "import torch\n\n\ndef make(model, args, learning_rate):\n    return torch.optim."
     ported = translate(source + call + "\n", to="jax").text
     assert text in " ".join(ported[ported.index("def make") :].split())
+
+
+# Gradients that are clipped: the norm that they may have, which norm that is, and their scale.
+CLIPPED = [
+    (1.0, 2.0, 1.0),
+    (1e3, 2.0, 1.0),
+    (0.5, 1, 3.0),
+    (0.5, math.inf, 3.0),
+    (2.0, 3, 1.0),
+    (1.0, 2, 0),
+]
+
+
+@pytest.mark.parametrize(("largest", "order", "scale"), CLIPPED)
+def test_gradients_are_clipped_as_torch_does(largest: float, order: float, scale: float) -> None:
+    generator = np.random.default_rng(0)
+    arrays = {
+        name: (scale * generator.normal(size=shape)).astype(np.float32)
+        for name, shape in {"a": (3, 4), "b": (5,), "c": ()}.items()
+    }
+    parameters = []
+    for array in arrays.values():
+        parameters.append(torch.nn.Parameter(torch.zeros(array.shape)))
+        parameters[-1].grad = torch.tensor(array)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, largest, norm_type=order)
+    in_jax = jax.tree.map(jnp.asarray, arrays)
+    in_mlx = {name: mx.array(array) for name, array in arrays.items()}
+    for module, tree in ((jax_gradient_rules, in_jax), (mlx_gradient_rules, in_mlx)):
+        clipped, found = module.clip_grad_norm(tree, largest, order)
+        np.testing.assert_allclose(np.array(found), norm, rtol=2**-21)
+        np.testing.assert_allclose(np.array(module.grad_norm(tree, order)), norm, rtol=2**-21)
+        for value, parameter in zip(clipped.values(), parameters, strict=True):
+            np.testing.assert_allclose(np.array(value), parameter.grad, rtol=2**-21, atol=1e-30)
+
+        clipped = module.clip_grad_value(tree, 0.5)
+        for value, array in zip(clipped.values(), arrays.values(), strict=True):
+            np.testing.assert_array_equal(np.array(value), np.clip(array, -0.5, 0.5))
+        twice = module.add_grads(module.add_grads(None, tree), tree)
+        for value, array in zip(twice.values(), arrays.values(), strict=True):
+            np.testing.assert_array_equal(np.array(value), 2 * array)
+
+
+@pytest.mark.parametrize("module", [jax_gradient_rules, mlx_gradient_rules])
+def test_gradients_that_are_not_finite_are_refused_if_asked(module: Any) -> None:
+    array = jnp.asarray if module is jax_gradient_rules else mx.array
+    with pytest.raises(RuntimeError, match="nan"):
+        module.clip_grad_norm({"a": array([1.0, math.nan])}, 1.0, error_if_nonfinite=True)
