@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 
 from torchport.cli import cli
 from torchport_checks import safetensors_file
+from torchport_checks.worker import checkpoint
+from torchport_checks.worker.loading import StageError
 from torchport_checks.worker.protocol import Array
 from torchport_translators.translate import translate
 
@@ -95,18 +97,16 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-@pytest.mark.parametrize("form", ["state.pt", "state.safetensors", "training.pth"])
+@pytest.mark.parametrize("form", ["state.safetensors", "training.pth"])
 def test_a_checkpoint_becomes_a_file_that_jax_loads(project: Project, form: str) -> None:
     model = network(6)
     state = model.state_dict()
     if form == "state.safetensors":
         save_file(state, project.folder / form)
-    elif form == "training.pth":  # as DataParallel saves it, amid the rest of a training's state
+    else:  # as DataParallel saves it, amid the rest of a training's state
         wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
         optimizer = torch.optim.Adam(model.parameters()).state_dict()
         torch.save({"epoch": 3, "model": wrapped, "optimizer": optimizer}, project.folder / form)
-    else:
-        torch.save(state, project.folder / form)
     code, told = project.run(form, "jax", "--init", "width=6")
     assert code == 0, told
     assert "Verified: Net" in told
@@ -148,53 +148,89 @@ def test_a_checkpoint_becomes_a_file_that_mlx_loads(project: Project) -> None:
     )
 
 
-# A file, the options, the exit code, and what is told.
+# A file, the options, and what is told; the code of neither file runs, or it is run in vain.
 REFUSED = {
-    "a module, whole": ("whole.pt", (), 1, "holds more than tensors (__main__.Net)"),
-    "not a checkpoint": ("junk.pt", (), 1, "no checkpoint of torch.save"),
-    "not safetensors": ("junk.safetensors", (), 2, "is not a safetensors file"),
-    "several states": ("two.pt", (), 1, "several states: model, ema; say which with --key"),
-    "no such state": ("two.pt", ("--key", "best"), 1, "has no 'best': there is model, ema"),
-    "no state": ("none.pt", (), 1, "holds no state dict, but a dict of epoch (int)"),
-    "of another size": ("state.pt", ("--init", "width=7"), 1, "size mismatch for stem.weight"),
-    "a tensor too few": ("fewer.pt", (), 1, 'Missing key(s) in state_dict: "stem.bias"'),
-    "arguments that cannot be read": ("state.pt", ("--init", "width="), 2, "cannot be read"),
-    "arguments of both sorts": ("state.pt", ("--init", "6, classes=5"), 2, "all by name"),
-    "another class": ("state.pt", ("--class", "Resnet"), 2, "do not both define Resnet, but Net"),
-    "a part of safetensors": ("junk.safetensors", ("--key", "model"), 2, "has no parts"),
+    "not safetensors": ("junk.safetensors", (), "is not a safetensors file"),
+    "arguments that cannot be read": ("state.pt", ("--init", "width="), "cannot be read"),
+    "arguments of both sorts": ("state.pt", ("--init", "6, classes=5"), "all by name"),
+    "a part of safetensors": ("junk.safetensors", ("--key", "model"), "has no parts"),
 }
 
 
-@pytest.fixture(scope="module")
-def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    folder = tmp_path_factory.mktemp("weights")
-    model = network(8)
-    state = model.state_dict()
-    torch.save(state, folder / "state.pt")
-    torch.save({"model": state, "ema": state}, folder / "two.pt")
-    torch.save({"epoch": 3}, folder / "none.pt")
-    torch.save({k: v for k, v in state.items() if k != "stem.bias"}, folder / "fewer.pt")
-    import __main__
-
-    cls = type(model)
-    cls.__module__, cls.__qualname__ = "__main__", "Net"
-    __main__.Net = cls  # pickle looks a class up where it says that it is
-    try:
-        torch.save(model, folder / "whole.pt")
-    finally:
-        del __main__.Net
-    for name in ("junk.pt", "junk.safetensors"):
-        (folder / name).write_bytes(b"no checkpoint at all")
-    return Project(folder)
-
-
-@pytest.mark.parametrize(("checkpoint", "options", "code", "told"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_converted_is_refused(
-    checkpoints: Project, checkpoint: str, options: tuple[str, ...], code: int, told: str
+@pytest.mark.parametrize(("checkpoint", "options", "told"), REFUSED.values(), ids=REFUSED)
+def test_what_is_asked_wrongly_is_refused(
+    project: Project, checkpoint: str, options: tuple[str, ...], told: str
 ) -> None:
-    found, printed = checkpoints.run(checkpoint, "jax", *options)
-    assert (found, told in printed) == (code, True), printed
-    assert not checkpoints.out.exists()
+    (project.folder / checkpoint).write_bytes(b"no checkpoint at all")
+    code, printed = project.run(checkpoint, "jax", *options)
+    assert (code, told in printed) == (2, True), printed
+
+
+def test_weights_of_another_size_get_no_file(project: Project) -> None:
+    torch.save(network(6).state_dict(), project.folder / "state.pt")
+    code, told = project.run("state.pt", "jax")
+    assert code == 1
+    assert "size mismatch for stem.weight" in told
+    assert "--init" in told
+    assert not project.out.exists()
+
+
+class Unsafe:
+    """What no one should have to load."""
+
+
+# What torch.save is given, where in it to look, and what is told of it.
+UNREADABLE = {
+    "a class": ({"model": Unsafe()}, None, "holds more than tensors"),
+    "several states": (
+        {"model": {"a": torch.ones(1)}, "ema": {"a": torch.ones(1)}},
+        None,
+        "several states: model, ema; say which with --key",
+    ),
+    "no such state": ({"model": {}}, "best", "no 'best': there is model"),
+    "no such part of a state": ({"model": {"a": torch.ones(1)}}, "model.a.b", "no names at all"),
+    "no state": ({"epoch": 3}, None, "no state dict, but a dict of epoch \\(int\\)"),
+    "one tensor": (torch.ones(2), None, "no state dict, but a Tensor"),
+}
+
+
+@pytest.mark.parametrize(("saved", "key", "told"), UNREADABLE.values(), ids=UNREADABLE)
+def test_a_checkpoint_without_one_state_is_refused(
+    tmp_path: Path, saved: Any, key: str | None, told: str
+) -> None:
+    path = tmp_path / "state.pt"
+    torch.save(saved, path)
+    with pytest.raises(StageError, match=told):
+        checkpoint.state_in(checkpoint.read(path), key, path.name)
+
+
+@pytest.mark.parametrize("data", [b"", b"no checkpoint at all", b"PK\x03\x04 cut off"])
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "state.pt"
+    path.write_bytes(data)
+    with pytest.raises(StageError, match=r"state\.pt"):
+        checkpoint.read(path)
+
+
+# What torch.save is given, where in it to look, and the notes on how the state was found.
+READ = {
+    "a state": ({"a.b": torch.ones(1)}, None, 0),
+    "with a counter": ({"a.b": torch.ones(1), "n": torch.tensor(3)}, None, 0),
+    "among other things": ({"epoch": 1, "state_dict": {"a.b": torch.ones(1)}}, None, 1),
+    "by its name": ({"ema": {"net": {"a.b": torch.ones(1)}}}, "ema.net", 0),
+    "of DataParallel": ({"module.a.b": torch.ones(1)}, None, 1),
+    "of both wrappers": ({"_orig_mod.module.a.b": torch.ones(1)}, None, 2),
+}
+
+
+@pytest.mark.parametrize(("saved", "key", "notes"), READ.values(), ids=READ)
+def test_a_state_is_found_where_people_keep_it(
+    tmp_path: Path, saved: Any, key: str | None, notes: int
+) -> None:
+    torch.save(saved, tmp_path / "state.pt")
+    state, told = checkpoint.state_in(checkpoint.read(tmp_path / "state.pt"), key, "state.pt")
+    assert state["a.b"].tolist() == [1.0]
+    assert len(told) == notes
 
 
 def test_a_port_that_computes_otherwise_gets_no_file(project: Project) -> None:

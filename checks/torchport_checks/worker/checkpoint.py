@@ -73,7 +73,7 @@ def state_in(found: Any, key: str | None, name: str) -> tuple[dict[str, torch.Te
         ((key, found),) = inner.items()
         notes.append(f"The weights are those under {key!r}.")
     state = dict(found)
-    for wrapper in _WRAPPERS * 2:
+    for wrapper in (*_WRAPPERS, *_WRAPPERS):
         if all(n.startswith(wrapper) for n in state):
             state = {n.removeprefix(wrapper): tensor for n, tensor in state.items()}
             notes.append(f"{wrapper!r} before all names was left out.")
