@@ -31,6 +31,8 @@ class Hole(ast.expr):
         hint: a name for it, should it need one.
         node: the argument in the source, where it is one.
         ambiguous: it is the only argument of a vararg, and either its one item or all of them.
+        nonzero: it is a number that the call does not tell, for a parameter annotated `float`: taken
+            for another than 0, since what a rule does for such a number must hold for 0, too.
     """
 
     _fields = ()
@@ -61,6 +63,7 @@ class Hole(ast.expr):
         self.hint = hint
         self.node = node
         self.ambiguous = False
+        self.nonzero = False
 
     def __deepcopy__(self, memo: object) -> Hole:
         return self
@@ -166,6 +169,8 @@ def truth(node: ast.expr) -> bool | None:
     if value is not UNSET:
         return bool(value)
     match node:
+        case Hole(nonzero=True):
+            return True
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             known = truth(operand)
             return None if known is None else not known
@@ -361,6 +366,14 @@ def count_holes(
         weight = 2
     for child in _children(node):
         count_holes(child, counts, holes, weight)
+
+
+def parts_of(node: ast.AST) -> Iterator[ast.AST]:
+    """A folded expression and all that is in it, locals included."""
+    yield node
+    inner = [node.value] if isinstance(node, Local) else _children(node)
+    for child in inner:
+        yield from parts_of(child)
 
 
 def replace_hole(node: ast.expr, old: ast.expr, new: ast.expr) -> ast.expr:
