@@ -29,6 +29,7 @@ from torchport_translators.rewrites import (
     shared_memory,
     tied_weights,
     train_mode,
+    training_step,
     tuple_result,
 )
 from torchport_translators.rewrites.registry import expressions, statements
@@ -60,5 +61,6 @@ __all__ = [
     "statements",
     "tied_weights",
     "train_mode",
+    "training_step",
     "tuple_result",
 ]

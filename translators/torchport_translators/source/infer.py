@@ -36,6 +36,7 @@ from torchport_translators.source.syntax import Malformed, Node, Source
 if TYPE_CHECKING:
     from torchport_translators.catalogue.load import Catalogue
     from torchport_translators.source.sharing import Sharing
+    from torchport_translators.source.training import Training
 
 _ROUNDS = 3
 
@@ -329,6 +330,7 @@ class Inference:
         nullable: names and attributes that are None somewhere in the file.
         module: the file itself, as the function that runs on import.
         sharing: what is known of shared memory, once that has been asked for.
+        training: what is known of training steps, once that has been asked for.
     """
 
     def __init__(self, source: Source, catalogue: Catalogue) -> None:
@@ -340,6 +342,7 @@ class Inference:
         self.bound: set[str] = set()
         self.nullable: set[str] = set()
         self.sharing: Sharing | None = None
+        self.training: Training | None = None
         self.module = Function(source.root, "<module>", scope=Scope({}, _conventional(source)))
         self._reading: set[Node] = set()
         self._done: set[Node] = set()
@@ -1224,6 +1227,8 @@ class Inference:
             return k.Instance(path, element=held, items=items)
         if path in ("torch.nn.Parameter", "torch.nn.Buffer"):
             return k.Tensor(variable=True)
+        if path.startswith("torch.optim.") and path.rpartition(".")[2][:1].isupper():
+            return k.Instance(path)
         if path.startswith("torch.nn.utils.") and path.endswith(("weight_norm", "spectral_norm")):
             return k.Instance("torch.nn.Module")
         if not rules:

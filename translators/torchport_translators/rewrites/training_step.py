@@ -1,0 +1,290 @@
+"""Training steps: `backward()` and `step()` become the gradient of a function and an update.
+
+Before:
+    from torch import nn, optim
+
+    def train(model: nn.Linear, batches, lr=0.1):
+        optimizer = optim.SGD(model.parameters(), lr=lr)
+        model.train()
+        total = 0.0
+        for x, y in batches:
+            optimizer.zero_grad()
+            logits = model(x)
+            loss = nn.functional.cross_entropy(logits, y)
+            loss.backward()
+            optimizer.step()
+            total += loss.item()
+        return total
+Why:
+    torch records what was computed and keeps gradients on the parameters; the targets differentiate
+    a function of the module, and gradients are values. What the rest of the code needs of the forward
+    pass is returned beside the loss, and state such as running statistics stays with the module.
+    Gradients that torch adds up over several passes are added here, too.
+When not:
+    The module that the optimizer updates is not known; a function reaches the module by itself (JAX);
+    the forward pass keeps values in attributes, or leaves the block; the step is in another function.
+"""
+
+from __future__ import annotations
+
+import re
+
+from torchport_translators.catalogue.code import Binding
+from torchport_translators.rewriter import Rewriter
+from torchport_translators.rewrites.registry import statement
+from torchport_translators.source.syntax import Node
+from torchport_translators.source.training import Pass, Training, training
+
+_ZEROING = re.compile(r"(?=.*grad)(?=.*(?:zero|clear|reset))", re.IGNORECASE)
+
+
+def steps(rw: Rewriter) -> Training:
+    """What is known of the training steps of the source."""
+    inference = rw.inference
+    if inference.training is None:
+        inference.training = training(inference, closures=not rw.idioms.variables)
+    return inference.training
+
+
+@statement("for_statement", "while_statement")
+def accumulated(rw: Rewriter, node: Node) -> bool:
+    """Gradients that outlive a step begin as zeros before the loop."""
+    for modules, name in steps(rw).zeroed.get(node, ()):
+        rw.before(f"{name} = {_zeros(rw, modules)}")
+    return False
+
+
+@statement("expression_statement")
+def training_step(rw: Rewriter, node: Node) -> bool:
+    found = steps(rw)
+    if node in found.passes:
+        rw.count(True)
+        _write_pass(rw, node, found.passes[node])
+    elif node in found.updates:
+        rw.count(True)
+        _write_update(rw, node)
+    elif node in found.zeroed:
+        rw.count(True)
+        lines = [f"{name} = {_zeros(rw, modules)}" for modules, name in found.zeroed[node]]
+        rw.replace(node, f"\n{rw.indent(node)}".join(lines))
+    elif node in found.clipped:
+        rw.count(True)
+        _write_clipping(rw, node, found.clipped[node])
+    elif node in found.dropped:
+        rw.count(True)
+        _drop(rw, node)
+    elif node in found.refused:
+        call = next(iter(rw.source.nodes("call", node)))
+        rw.unported(call, found.refused[node], "training-step")
+    else:
+        return False
+    return True
+
+
+def _drop(rw: Rewriter, node: Node) -> None:
+    """Take out a statement, and what a comment above it says of zeroing gradients."""
+    block = node.parent
+    siblings = list(block.children) if block is not None else []
+    at = siblings.index(node)
+    above = siblings[at - 1] if at else None
+    if above is not None and above.type == "comment" and rw.source.starts_line(above):
+        if _ZEROING.search(rw.source[above]) and rw.source[node].find("zero_grad") >= 0:
+            rw.remove(above, comment=True)
+    rest = [s for s in block.named() if s is not node] if block is not None else []
+    if not rest:
+        rw.replace(node, "pass")
+        return
+    rw.remove(node, comment=True)
+
+
+def _tuple(names: tuple[str, ...] | list[str]) -> str:
+    return names[0] if len(names) == 1 else f"({', '.join(names)})"
+
+
+# Gradients
+
+
+def _tree_map(rw: Rewriter) -> str:
+    if rw.idioms.variables:
+        return rw.imports.add_root("jax.tree.map")
+    return rw.imports.add("mlx.utils", "tree_map", "tree_map")
+
+
+def _zeros(rw: Rewriter, modules: tuple[str, ...]) -> str:
+    """Zeros as the gradients of modules."""
+    zeros = rw.imports.add_root(f"{rw.idioms.array}.zeros_like")
+
+    def of(module: str) -> str:
+        if rw.idioms.variables:
+            state = rw.imports.add_root("nnx.state")
+            return f"{_tree_map(rw)}({zeros}, {state}({module}, {rw.imports.add_root('nnx.Param')}))"
+        return f"{_tree_map(rw)}({zeros}, {module}.trainable_parameters())"
+
+    return _tuple([of(module) for module in modules])
+
+
+def _write_update(rw: Rewriter, node: Node) -> None:
+    update = steps(rw).updates[node]
+    text = f"{update.optimizer}.update({_tuple(update.modules)}, {update.gradients})"
+    if not rw.idioms.variables:
+        evaluated = [f"{module}.parameters()" for module in update.modules]
+        evaluated.append(f"{update.optimizer}.state")
+        text += f"\n{rw.indent(node)}{rw.imports.add_root('mx.eval')}({', '.join(evaluated)})"
+    rw.edits.replace(node.start, node.end, text)
+
+
+def _write_clipping(rw: Rewriter, node: Node, gradients: str) -> None:
+    raise NotImplementedError
+
+
+# A pass
+
+
+def _write_pass(rw: Rewriter, node: Node, found: Pass) -> None:
+    source = rw.source
+    loss = found.event.loss
+    assert loss is not None
+    indent = source.indent(node)
+    outer, rw.current.before = rw.current.before, []
+    returned = rw.value(loss).within(Binding.TEST)
+    hoisted, rw.current.before = rw.current.before, outer
+
+    names = {module: _parameter(rw, module) for module in (*found.modules, *_others(rw, found))}
+    body = [line for child in found.inside for line in _lines(rw, child)]
+    body += hoisted
+    plain = source[loss] if loss.type == "identifier" else None
+    start = f"{plain} = "
+    last = _lines(rw, found.inside[-1]) if found.inside and not hoisted else []
+    code = [line for line in last if not line.lstrip().startswith("#")]
+    if plain is not None and code and code[0].startswith(start) and len(_statements(code)) == 1:
+        body[len(body) - len(code) :] = [code[0].removeprefix(start), *code[1:]]
+        at = len(body) - len(code)
+        body[at] = f"return {body[at]}"
+    else:
+        body.append(f"return {returned}")
+    body[-1] += _beside(rw, found)
+    body = [_renamed(line, names) for line in body]
+    parameters = list(names.values())
+    arguments = list(names)
+    if rw.idioms.variables and any(_draws(line) for line in body):
+        parameters.append("rngs")
+        arguments.append(rw.rngs())
+    parameters += found.carried
+    arguments += found.carried
+
+    function = _function_name(rw, plain)
+    lines = [line for child in found.before for line in _lines(rw, child)]
+    if lines or _above(rw, found.first):
+        lines.append("")
+    lines.append(f"def {function}({', '.join(parameters)}):")
+    lines += [f"    {line}" if line else "" for line in body]
+    lines.append("")
+    value = _value(rw, found, plain)
+    gradients, added = _gradients(rw, found)
+    lines.append(f"{value}, {gradients} = {_differentiated(rw, found, function, arguments)}")
+    lines += added
+    lines += [line for child in found.after for line in _lines(rw, child)]
+    text = "\n".join(f"{indent}{line}" if line else "" for line in lines)
+    rw.edits.replace(source.line_start(found.first.start), node.end, text)
+
+
+def _others(rw: Rewriter, found: Pass) -> tuple[str, ...]:
+    """Modules besides those that are differentiated: JAX must be given them, as they have state."""
+    return found.others if rw.idioms.variables else ()
+
+
+def _parameter(rw: Rewriter, module: str) -> str:
+    """The name of a module inside the function: `self.model` is `model` there."""
+    return rw.fresh(module.rpartition(".")[2]) if "." in module else module
+
+
+def _renamed(line: str, names: dict[str, str]) -> str:
+    for module, name in names.items():
+        if module != name:
+            line = re.sub(rf"(?<![\w.]){re.escape(module)}\b", name, line)
+    return line
+
+
+def _draws(line: str) -> bool:
+    return re.search(r"(?<![\w.])rngs\b(?!\s*=)", line) is not None
+
+
+def _statements(lines: list[str]) -> list[str]:
+    """The lines that begin a statement, of those of one block."""
+    return [line for line in lines if line and not line.startswith((" ", "\t", ")", "]", "}"))]
+
+
+def _lines(rw: Rewriter, child: Node) -> list[str]:
+    """The port of a statement and of the comments above it, as lines without their indentation."""
+    source = rw.source
+    block = child.parent
+    siblings = list(block.children) if block is not None else []
+    at = siblings.index(child)
+    while at and siblings[at - 1].type == "comment" and source.starts_line(siblings[at - 1]):
+        at -= 1
+    start = source.line_start(siblings[at].start)
+    text = rw.edits.apply(source.text, start, source.next_line(child.end))
+    base = len(source.indent(child)) - 0
+    return [line[base:] if line.strip() else "" for line in text.splitlines()]
+
+
+def _above(rw: Rewriter, first: Node) -> bool:
+    """Whether a statement stands above in the block of the port."""
+    block = first.parent
+    if block is None:
+        return False
+    dropped = steps(rw).dropped
+    return any(s.end <= first.start and s not in dropped for s in block.named())
+
+
+def _beside(rw: Rewriter, found: Pass) -> str:
+    """What the function returns beside the loss."""
+    if not found.needed:
+        return ""
+    if rw.idioms.variables:
+        return f", {_tuple(found.needed)}"
+    return f", {', '.join(found.needed)}"
+
+
+def _function_name(rw: Rewriter, plain: str | None) -> str:
+    hints = [f"{plain}_fn"] if plain is not None else []
+    for hint in (*hints, "loss_fn", "compute_loss", "objective"):
+        if hint not in rw.inference.bound:
+            return rw.fresh(hint)
+    return rw.fresh("objective")
+
+
+def _value(rw: Rewriter, found: Pass, plain: str | None) -> str:
+    name = plain or rw.fresh("loss" if "loss" not in found.needed else "value")
+    if not found.needed:
+        return name
+    if rw.idioms.variables:
+        return f"({name}, {_tuple(found.needed)})"
+    return f"({', '.join((name, *found.needed))})"
+
+
+def _gradients(rw: Rewriter, found: Pass) -> tuple[str, list[str]]:
+    """What the gradients are bound to, and the lines that add them to those that are there."""
+    names = [name for _, name in found.gradients]
+    if not found.adds:
+        return _tuple(names), []
+    new = [rw.fresh(f"step_{name}") for name in names]
+    add = rw.imports.add_root(f"{rw.idioms.array}.add")
+    lines = [
+        f"{name} = {_tree_map(rw)}({add}, {name}, {fresh})"
+        for name, fresh in zip(names, new, strict=True)
+    ]
+    if not rw.idioms.variables:
+        lines.append(f"{rw.imports.add_root('mx.eval')}({', '.join(names)})")
+    return _tuple(new), lines
+
+
+def _differentiated(rw: Rewriter, found: Pass, function: str, arguments: list[str]) -> str:
+    given = ", ".join(arguments)
+    count = len(found.modules)
+    if rw.idioms.variables:
+        options = f", argnums=({', '.join(map(str, range(count)))})" if count > 1 else ""
+        options += ", has_aux=True" if found.needed else ""
+        return f"{rw.imports.add_root('nnx.value_and_grad')}({function}{options})({given})"
+    made = rw.imports.add_root("nn.value_and_grad")
+    return f"{made}({_tuple(found.modules)}, {function})({given})"
