@@ -31,6 +31,8 @@ class Hole(ast.expr):
         hint: a name for it, should it need one.
         node: the argument in the source, where it is one.
         ambiguous: it is the only argument of a vararg, and either its one item or all of them.
+        nonzero: it is a number that the call does not tell, for a parameter annotated `float`: taken
+            for another than 0, since what a rule does for such a number must hold for 0, too.
     """
 
     _fields = ()
@@ -61,6 +63,7 @@ class Hole(ast.expr):
         self.hint = hint
         self.node = node
         self.ambiguous = False
+        self.nonzero = False
 
     def __deepcopy__(self, memo: object) -> Hole:
         return self
@@ -166,6 +169,8 @@ def truth(node: ast.expr) -> bool | None:
     if value is not UNSET:
         return bool(value)
     match node:
+        case Hole(nonzero=True):
+            return True
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             known = truth(operand)
             return None if known is None else not known

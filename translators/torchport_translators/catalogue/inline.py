@@ -271,8 +271,9 @@ class Inliner:
         for param in rule.params:
             if param.name in bound.arguments:
                 node = bound.arguments[param.name]
-                if isinstance(node, Hole) and node.hint == "value":
-                    node.hint = param.name
+                if isinstance(node, Hole):
+                    node.hint = param.name if node.hint == "value" else node.hint
+                    node.nonzero = param.annotation == "float" and node.const is UNSET
                 env[param.name] = _as_axes(node) if param.name in _AXES else node
             elif param.name == "rngs" and param.default is None:
                 env["rngs"] = Rngs()

@@ -227,6 +227,8 @@ class Renderer:
         function, partial = call.func, False
         if self.dotted(function) == "functools.partial" and call.args:
             function, partial = call.args[0], True
+        elif isinstance(function, ast.Call) and self.dotted(function.func) == _INJECTS:
+            function = function.args[0]
         rule = rule_of(function)
         if rule is not None:
             found = [(p.name, const_of(p.default)) for p in rule.params if p.form != "vararg"]
@@ -264,6 +266,9 @@ def _value_mark(node: ast.expr, wants_value: bool) -> str:
 def _is_generator(node: ast.expr) -> bool:
     return isinstance(node, ast.GeneratorExp) or (isinstance(node, Hole) and node.generator)
 
+
+# What it returns takes the arguments of the function that it is given.
+_INJECTS = "optax.inject_hyperparams"
 
 _UNARY: dict[type[ast.unaryop], str] = {ast.USub: "-", ast.UAdd: "+", ast.Invert: "~"}
 
