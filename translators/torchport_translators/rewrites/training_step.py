@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import re
 
-from torchport_translators.catalogue.code import Binding
+from torchport_translators.catalogue.code import Binding, Code
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.registry import statement
 from torchport_translators.source.syntax import Node
@@ -134,7 +134,18 @@ def _write_update(rw: Rewriter, node: Node) -> None:
 
 
 def _write_clipping(rw: Rewriter, node: Node, gradients: str) -> None:
-    raise NotImplementedError
+    call = next(iter(rw.source.nodes("call", node)))
+    api = rw.called_api(call)
+    assert api is not None
+    positional, keywords = rw.arguments(call)
+    first = positional[0] if positional else keywords["parameters"]
+    rw.decided[first] = lambda: Code(gradients)
+    result = rw.inline(call)
+    if result is None or isinstance(result, Code):
+        return
+    norm = "_" if call.parent is node else rw.source[node.children[0]["left"]]
+    text = f"{gradients}, {norm} = {result.code().within(Binding.TEST)}"
+    rw.edits.replace(node.start, node.end, text)
 
 
 # A pass
@@ -144,6 +155,8 @@ def _write_pass(rw: Rewriter, node: Node, found: Pass) -> None:
     source = rw.source
     loss = found.event.loss
     assert loss is not None
+    while loss.type == "parenthesized_expression" and len(loss.named()) == 1:
+        loss = loss.named()[0]
     indent = source.indent(node)
     outer, rw.current.before = rw.current.before, []
     returned = rw.value(loss).within(Binding.TEST)
@@ -174,6 +187,7 @@ def _write_pass(rw: Rewriter, node: Node, found: Pass) -> None:
 
     function = _function_name(rw, plain)
     lines = [line for child in found.before for line in _lines(rw, child)]
+    lines += [line for child in found.kept for line in _lines(rw, child, comments=False)]
     if lines or _above(rw, found.first):
         lines.append("")
     lines.append(f"def {function}({', '.join(parameters)}):")
@@ -181,6 +195,9 @@ def _write_pass(rw: Rewriter, node: Node, found: Pass) -> None:
     lines.append("")
     value = _value(rw, found, plain)
     gradients, added = _gradients(rw, found)
+    for comment in found.comments:
+        if not _ZEROING.search(rw.source[comment]):
+            lines.append(rw.source[comment])
     lines.append(f"{value}, {gradients} = {_differentiated(rw, found, function, arguments)}")
     lines += added
     lines += [line for child in found.after for line in _lines(rw, child)]
@@ -214,27 +231,28 @@ def _statements(lines: list[str]) -> list[str]:
     return [line for line in lines if line and not line.startswith((" ", "\t", ")", "]", "}"))]
 
 
-def _lines(rw: Rewriter, child: Node) -> list[str]:
-    """The port of a statement and of the comments above it, as lines without their indentation."""
+def _lines(rw: Rewriter, child: Node, *, comments: bool = True) -> list[str]:
+    """The port of a statement, and of the comments above it, as lines without their indentation."""
     source = rw.source
     block = child.parent
     siblings = list(block.children) if block is not None else []
     at = siblings.index(child)
-    while at and siblings[at - 1].type == "comment" and source.starts_line(siblings[at - 1]):
+    while comments and at and siblings[at - 1].type == "comment" and source.starts_line(siblings[at - 1]):
         at -= 1
     start = source.line_start(siblings[at].start)
     text = rw.edits.apply(source.text, start, source.next_line(child.end))
-    base = len(source.indent(child)) - 0
+    base = len(source.indent(child))
     return [line[base:] if line.strip() else "" for line in text.splitlines()]
 
 
 def _above(rw: Rewriter, first: Node) -> bool:
-    """Whether a statement stands above in the block of the port."""
+    """Whether something stands above in the block of the port."""
     block = first.parent
-    if block is None:
+    if block is None or not block.children:
         return False
-    dropped = steps(rw).dropped
-    return any(s.end <= first.start and s not in dropped for s in block.named())
+    start = rw.source.line_start(block.children[0].start)
+    text = rw.edits.apply(rw.source.text, start, rw.source.line_start(first.start))
+    return bool(text.strip()) and not text.rpartition("\n")[0].endswith("\n")
 
 
 def _beside(rw: Rewriter, found: Pass) -> str:

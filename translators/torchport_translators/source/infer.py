@@ -8,6 +8,7 @@ and the file is read again (at most `_ROUNDS` times) while that adds something.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -269,6 +270,9 @@ _TENSOR_PARAMETERS = frozenset(
         "B",
     ]
 )
+
+# Names that by convention give batches.
+_LOADER = re.compile(r"loader|_dl$|^dl$", re.IGNORECASE)
 
 _SELF_RETURNING = frozenset(
     [
@@ -609,6 +613,8 @@ class Inference:
             return k.Scalar(parameter.name)
         if evidence != k.UNKNOWN:
             return evidence
+        if _LOADER.search(parameter.name) is not None:
+            return k.GIVEN_LOADER
         cls = function.cls
         if cls is not None and cls.is_module and function.name == "forward":
             return k.LIKELY_TENSOR
@@ -993,12 +999,32 @@ class Inference:
             if value.type != "identifier":
                 if certain:
                     value.kind = owner = k.LIKELY_TENSOR
+                if name == "backward":
+                    self._is_loss(value, scope)
             elif certain or name in _AMBIGUOUS:
                 value.kind = owner = k.Tensor(Confidence.LIKELY if certain else Confidence.UNSURE)
                 self._testify(value, owner)
                 if certain:
                     self._set(value, owner, scope)
         return self.member(owner, name)
+
+    def _is_loss(self, value: Node, scope: Scope) -> None:
+        """What is differentiated is a tensor, and so is what it is a sum or a part of."""
+        match value.type:
+            case "parenthesized_expression":
+                self._is_loss(value.named()[0], scope)
+            case "binary_operator":
+                self._is_loss(value["left"], scope)
+                if self.source[value["operator"]] == "+":
+                    self._is_loss(value["right"], scope)
+            case "call" if self.source[value["function"]].endswith(".scale"):
+                for argument in value["arguments"].named():
+                    self._is_loss(argument, scope)
+            case "identifier" if value.kind == k.UNKNOWN:
+                self._uses_as_tensor(value)
+                self._set(value, k.LIKELY_TENSOR, scope)
+            case _:
+                return
 
     def _set(self, node: Node, kind: Kind, scope: Scope) -> None:
         name = self.source[node]
@@ -1227,6 +1253,8 @@ class Inference:
             return k.Instance(path, element=held, items=items)
         if path in ("torch.nn.Parameter", "torch.nn.Buffer"):
             return k.Tensor(variable=True)
+        if path == k.LOADER.api:
+            return k.LOADER
         if path.startswith("torch.optim.") and path.rpartition(".")[2][:1].isupper():
             return k.Instance(path)
         if path.startswith("torch.nn.utils.") and path.endswith(("weight_norm", "spectral_norm")):
@@ -1319,6 +1347,11 @@ class Inference:
                 return k.Sequence("list", element=k.element(receiver))
             case k.Instance() | k.Mapping() if name == "items":
                 return k.Sequence("list", element=k.Sequence("tuple", (k.STR, k.element(receiver))))
+            case k.Sequence(name="batch") if name in ("to", "cuda", "cpu"):
+                return receiver
+            case k.Sequence(name="batch") if name in ("items", "values"):
+                pair = k.Sequence("tuple", (k.STR, receiver.element))
+                return k.Sequence("list", element=pair if name == "items" else receiver.element)
             case k.Sequence(name="list") if name in ("append", "insert") and positional:
                 self._widen(node["function"]["object"], positional[-1].kind or k.UNKNOWN, scope)
                 return k.NONE

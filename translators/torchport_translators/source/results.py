@@ -33,7 +33,7 @@ def external_result(path: str, kinds: list[Kind], cls: Class | None) -> Kind:
         return k.Scalar("ndarray")
     if module.split(".")[0] == "einops" and kinds:
         return k.element(kinds[0]) if isinstance(kinds[0], k.Sequence) else kinds[0]
-    if path in ("copy.deepcopy", "copy.copy") and kinds:
+    if (path in ("copy.deepcopy", "copy.copy") or path.endswith(".tqdm")) and kinds:
         return kinds[0]
     if path == "collections.OrderedDict":
         return k.Mapping(pair_value(kinds[0]) if kinds else k.UNKNOWN)

@@ -64,14 +64,6 @@ _QUIET = frozenset(("train", "eval", "zero_grad", "state_dict", "to", "cuda", "c
 _CUTS = frozenset(("detach", "item", "tolist", "numpy", "detach_", "data"))
 _VALUES = frozenset(("item", "tolist", "numpy"))
 _NAMED_MODEL = re.compile(r"(?:^|_)(?:model|net|network|module)$", re.IGNORECASE)
-_LOADER = re.compile(r"loader|_dl$|^dl$", re.IGNORECASE)
-
-
-def is_loader_name(name: str) -> bool:
-    """Whether a name is one that by convention gives batches."""
-    return _LOADER.search(name) is not None
-
-
 def is_optimizer(path: str) -> bool:
     """Whether a torch name is the class of an optimizer."""
     name = path.rpartition(".")[2]
@@ -116,6 +108,8 @@ class Pass:
         inside: the statements that become the function's, `before` and `after` those that stay, on
             either side of it.
         copied: statements of `inside` that stay where they are, too.
+        kept: events of training among them, such as a zeroing, that come first.
+        comments: what stands above the `backward()` and such events.
         carried: names that the statements read before they bind them.
         needed: names that the statements bind and what follows reads.
         gradients: the names of the gradients, one for each optimizer.
@@ -129,6 +123,8 @@ class Pass:
     copied: list[Node]
     before: list[Node]
     after: list[Node]
+    kept: list[Node]
+    comments: list[Node]
     carried: tuple[str, ...]
     needed: tuple[str, ...]
     gradients: list[tuple[tuple[str, ...], str]]
@@ -513,7 +509,7 @@ class _Reader:
         made: list[Pass] = []
         for event in passes:
             gradients = [(owners[name], names[name]) for name in used[event]]
-            made.append(self._pass(function, event, events, gradients, owners, made))
+            made.append(self._pass(function, event, events, gradients, owners))
             made[-1].adds = event in adding
         for item in made:
             self.found.passes[item.event.statement] = item
@@ -720,7 +716,6 @@ class _Reader:
         events: list[Event],
         gradients: list[tuple[tuple[str, ...], str]],
         owners: dict[str, tuple[str, ...]],
-        earlier: list[Pass],
     ) -> Pass:
         source = self.source
         statement, loss = event.statement, event.loss
@@ -754,14 +749,15 @@ class _Reader:
             default=0,
         )
         self._not_stale(inside, statement, events, owners)
-        before, after = list[Node](), list[Node]()
+        before, after, kept = list[Node](), list[Node](), list[Node]()
         inside = self._grown(inside, slice_, loss, barrier)
         copied = [s for s in inside if s.start < barrier]
         zone_start = min((s.start for s in inside if s not in copied), default=statement.start)
         for child in siblings:
             if not zone_start <= child.start < statement.start or child in inside:
                 continue
-            if child in marks or child.type == "comment":
+            if child in marks:
+                kept.append(child)
                 continue
             written = {n for s in inside if s.start < child.start for n in flow.writes(source, s)}
             if child in slice_:
@@ -787,7 +783,6 @@ class _Reader:
             if flow.first_use(source, [*inside, loss], name)
             and name not in modules
         ]
-        reach = [source[s] for s in (*inside, loss)]
         live = [
             name
             for name in self._in_order(inside, names)
@@ -802,10 +797,34 @@ class _Reader:
         if not self.closures:
             for child in (*inside, loss):
                 self._reached_by_functions(child, (*modules, *called))
-        del reach, earlier
         return Pass(
-            event, modules, called, inside, copied, before, after, tuple(carried), tuple(live), gradients
+            event,
+            modules,
+            called,
+            inside,
+            copied,
+            before,
+            after,
+            kept,
+            self._comments_above((*kept, statement), zone_start),
+            tuple(carried),
+            tuple(live),
+            gradients,
         )
+
+    def _comments_above(self, statements: Iterable[Node], start: int) -> list[Node]:
+        """The comments that stand directly above statements, in a block from an offset on."""
+        found: list[Node] = []
+        for child in statements:
+            siblings = list(child.parent.children) if child.parent is not None else []
+            at = siblings.index(child)
+            above: list[Node] = []
+            while at and siblings[at - 1].type == "comment" and siblings[at - 1].start > start:
+                at -= 1
+                if self.source.starts_line(siblings[at]):
+                    above.insert(0, siblings[at])
+            found += above
+        return found
 
     def _in_order(self, statements: list[Node], names: set[str]) -> list[str]:
         """Names in the order in which statements mention them."""
