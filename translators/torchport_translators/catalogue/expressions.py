@@ -368,6 +368,14 @@ def count_holes(
         count_holes(child, counts, holes, weight)
 
 
+def parts_of(node: ast.AST) -> Iterator[ast.AST]:
+    """A folded expression and all that is in it, locals included."""
+    yield node
+    inner = [node.value] if isinstance(node, Local) else _children(node)
+    for child in inner:
+        yield from parts_of(child)
+
+
 def replace_hole(node: ast.expr, old: ast.expr, new: ast.expr) -> ast.expr:
     if node is old:
         return new

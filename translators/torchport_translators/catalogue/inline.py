@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -28,6 +29,7 @@ from torchport_translators.catalogue.expressions import (
     is_starred,
     items_of,
     kind_of,
+    parts_of,
     replace_hole,
     rule_of,
     size_of,
@@ -58,6 +60,8 @@ _AXES = frozenset(
         "output_padding",
     ]
 )
+
+_NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 
 # An inlined rule of more calls and operators than this is shipped as a helper instead.
 _LARGEST = 14
@@ -273,7 +277,7 @@ class Inliner:
                 node = bound.arguments[param.name]
                 if isinstance(node, Hole):
                     node.hint = param.name if node.hint == "value" else node.hint
-                    node.nonzero = param.annotation == "float" and node.const is UNSET
+                    node.nonzero |= param.annotation == "float" and node.const is UNSET
                 env[param.name] = _as_axes(node) if param.name in _AXES else node
             elif param.name == "rngs" and param.default is None:
                 env["rngs"] = Rngs()
@@ -432,8 +436,9 @@ class Inliner:
             case ast.Call():
                 return self._fold_call(node, env, module)
             case ast.Lambda(args=args, body=body):
-                inner = {n: v for n, v in env.items() if n not in {a.arg for a in args.args}}
-                return ast.Lambda(args, self.fold(body, inner, module))
+                names = {arg.arg for arg in args.args}
+                inner = {name: value for name, value in env.items() if name not in names}
+                return ast.Lambda(args, _closed(self.fold(body, inner, module), names, inner))
             case ast.ListComp() | ast.GeneratorExp() | ast.SetComp():
                 return self._fold_comprehension(node, env, module)
             case ast.Tuple(elts=items):
@@ -552,6 +557,24 @@ class Inliner:
             named = Hole(self.place.bind(hole.hint, code), kind_of(hole))
             expression = replace_hole(expression, hole, named)
         return expression
+
+
+def _closed(body: ast.expr, names: set[str], outside: Mapping[str, ast.expr]) -> ast.expr:
+    """A lambda's body, in which locals that are not from outside stand where they are used.
+
+    Raises:
+        NotFolded: an argument of the call uses one of the lambda's names for something else.
+    """
+    from_outside = {id(part) for value in outside.values() for part in parts_of(value)}
+    found: dict[int, Hole | Local] = {}
+    count_holes(body, {}, found)
+    for node in found.values():
+        if isinstance(node, Local):
+            if id(node) not in from_outside:
+                body = replace_hole(body, node, node.value)
+        elif names.intersection(_NAME.findall(node.code.text)):
+            raise NotFolded("an argument has the name of a lambda's parameter")
+    return body
 
 
 def _as_axes(node: ast.expr) -> ast.expr:

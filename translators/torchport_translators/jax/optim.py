@@ -105,9 +105,7 @@ def sgd(
 
 def _sgd(learning_rate, momentum, dampening, weight_decay, nesterov, maximize):
     if momentum:
-        return _momentum_sgd(
-            learning_rate, momentum, dampening, weight_decay, nesterov, maximize
-        )
+        return _momentum_sgd(learning_rate, momentum, dampening, weight_decay, nesterov, maximize)
     return _descend(optax.sgd(learning_rate), weight_decay, maximize)
 
 
@@ -233,7 +231,7 @@ def _adam(learning_rate, b1, b2, eps, weight_decay, amsgrad, maximize, decoupled
     return _descend(optax.adam(learning_rate, b1=b1, b2=b2, eps=eps), weight_decay, maximize)
 
 
-def _scale_by_amsgrad(b1, b2, eps):
+def _scale_by_amsgrad(b1=0.9, b2=0.999, eps=1e-8):
     """optax.scale_by_amsgrad, the largest second moment taken before the bias is corrected."""
 
     def init(params):
@@ -342,7 +340,12 @@ def _scale_by_nadam(b1=0.9, b2=0.999, eps=1e-8, momentum_decay=4e-3):
 
     def init(params):
         zeros = jax.tree.map(jnp.zeros_like, params)
-        return {"count": jnp.zeros([], jnp.int32), "product": jnp.ones([]), "mu": zeros, "nu": zeros}
+        return {
+            "count": jnp.zeros([], jnp.int32),
+            "product": jnp.ones([]),
+            "mu": zeros,
+            "nu": zeros,
+        }
 
     def update(updates, state, params=None):
         count = state["count"] + 1
@@ -354,8 +357,10 @@ def _scale_by_nadam(b1=0.9, b2=0.999, eps=1e-8, momentum_decay=4e-3):
         of_gradient = (1 - now) / (1 - product)
         of_mean = following / (1 - product * following)
         updates = jax.tree.map(
-            lambda g, m, v: (of_gradient * g + of_mean * m).astype(g.dtype)
-            / (jnp.sqrt(v / (1 - b2**count)) + eps),
+            lambda g, m, v: (
+                (of_gradient * g + of_mean * m).astype(g.dtype)
+                / (jnp.sqrt(v / (1 - b2**count)) + eps)
+            ),
             updates,
             mu,
             nu,
@@ -573,9 +578,7 @@ def rmsprop(
 def _rmsprop(learning_rate, alpha, eps, momentum, centered):
     if momentum:
         return _momentum_rmsprop(learning_rate, alpha, eps, momentum, centered)
-    return optax.rmsprop(
-        learning_rate, decay=alpha, eps=eps, eps_in_sqrt=False, centered=centered
-    )
+    return optax.rmsprop(learning_rate, decay=alpha, eps=eps, eps_in_sqrt=False, centered=centered)
 
 
 def _momentum_rmsprop(learning_rate, alpha, eps, momentum, centered):
@@ -628,9 +631,7 @@ def _rprop(learning_rate, etas=(0.5, 1.2), step_sizes=(1e-6, 50)):
             return jnp.clip(old * factor, step_sizes[0], step_sizes[1])
 
         sizes = jax.tree.map(size, updates, state["previous"], state["sizes"])
-        kept = jax.tree.map(
-            lambda g, old: jnp.where(g * old < 0, 0, g), updates, state["previous"]
-        )
+        kept = jax.tree.map(lambda g, old: jnp.where(g * old < 0, 0, g), updates, state["previous"])
         updates = jax.tree.map(lambda g, s: -jnp.sign(g) * s, kept, sizes)
         return updates, {"count": state["count"] + 1, "previous": kept, "sizes": sizes}
 
