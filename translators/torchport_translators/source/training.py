@@ -42,8 +42,15 @@ CLIPPING = {
 """Functions that clip gradients in place, and what they are called in a port."""
 
 SCALERS = frozenset(
-    ("torch.cuda.amp.GradScaler", "torch.amp.GradScaler", "torch.cpu.amp.GradScaler")
+    (
+        "torch.amp.GradScaler",
+        "torch.cuda.amp.GradScaler",
+        "torch.cpu.amp.GradScaler",
+        "torch.GradScaler",
+    )
 )
+"""What scales the loss of mixed precision."""
+
 _NO_OPTIMIZERS = ("torch.optim.lr_scheduler.", "torch.optim.swa_utils.")
 _FORBIDDEN = (
     "return_statement",
