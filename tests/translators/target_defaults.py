@@ -74,8 +74,8 @@ def parameters(name: str) -> list[list[object]]:
             break
         if _is_literal(default):
             rows.append([parameter.name, default])
-        elif default == ():
-            rows.append([parameter.name, []])
+        elif isinstance(default, list | tuple) and all(map(_is_literal, default)):
+            rows.append([parameter.name, list(default)])
         else:
             rows.append([parameter.name])
     return rows

@@ -141,6 +141,28 @@ class Inliner:
         told = next((refusal for refusal in refusals if refusal.argument), refusals[0])
         raise Unsupported(f"{api}: {told.reason}")
 
+    def helper(
+        self,
+        module: str,
+        name: str,
+        positional: Sequence[ast.expr],
+        keywords: Mapping[str, ast.expr],
+    ) -> Result:
+        """A call of what rule module `module` calls `name`, for a rewrite: it need not port an API.
+
+        Raises:
+            Unsupported: it does not take these arguments.
+        """
+        found = self.catalogue.module(module)
+        assert found is not None
+        rule = found.definitions[name]
+        bound = self._bind(rule, positional, keywords)
+        if isinstance(bound, Refusal):
+            raise Unsupported(bound.reason)
+        if absent := self._absent(rule):
+            raise Unsupported(absent)
+        return self._apply(rule, bound, "", positional, keywords)
+
     def _absent(self, rule: Rule) -> str:
         """Why a rule does not hold for the installed version of the target; empty where it does."""
         if self.installed is None or not self.installed.lacking:

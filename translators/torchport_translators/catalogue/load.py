@@ -169,7 +169,7 @@ class RuleModule:
                     continue
 
     def _rule(self, node: ast.FunctionDef | ast.ClassDef) -> Rule:
-        rule = Rule(node.name, self, node, _params(node))
+        rule = Rule(node.name, self, node, self._params(node))
         for decorator in node.decorator_list:
             match decorator:
                 case ast.Call(func=ast.Name(id="ports"), args=args, keywords=keywords):
@@ -184,13 +184,18 @@ class RuleModule:
                     continue
         return rule
 
-
-def _params(node: ast.FunctionDef | ast.ClassDef) -> list[Param]:
-    if isinstance(node, ast.ClassDef):
+    def _params(self, node: ast.FunctionDef | ast.ClassDef) -> list[Param]:
+        """The parameters of a function or of a class, which may have its base's."""
+        if isinstance(node, ast.FunctionDef):
+            return _params(node)
         for statement in node.body:
             if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
                 return _params(statement)[1:]
-        return []
+        bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
+        return next((self.definitions[b].params for b in bases if b in self.definitions), [])
+
+
+def _params(node: ast.FunctionDef) -> list[Param]:
     spec = node.args
     positional = [*spec.posonlyargs, *spec.args]
     defaults = [None] * (len(positional) - len(spec.defaults)) + list(spec.defaults)

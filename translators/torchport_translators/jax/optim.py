@@ -52,6 +52,23 @@ def _decoupled(scaling, learning_rate, weight_decay, maximize, decoupled):
     )
 
 
+def by_path(*groups):
+    """Each transformation for the parameters that its test takes; the others stay as they are.
+
+    Args:
+        groups: pairs of a gradient transformation and a test of a parameter's path, such as
+            "encoder.layers.0.kernel", and of an array of its shape.
+    """
+
+    def label(path, array):
+        name = ".".join(str(key.key) for key in path if isinstance(key, jax.tree_util.DictKey))
+        return next((i for i, (_, test) in enumerate(groups) if test(name, array)), len(groups))
+
+    transformations = {i: transformation for i, (transformation, _) in enumerate(groups)}
+    transformations[len(groups)] = optax.set_to_zero()
+    return optax.partition(transformations, lambda tree: jax.tree.map_with_path(label, tree))
+
+
 # Stochastic gradient descent
 
 
