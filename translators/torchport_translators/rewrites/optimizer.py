@@ -21,6 +21,7 @@ from __future__ import annotations
 import ast
 
 from torchport_translators.catalogue.code import Binding, Code
+from torchport_translators.catalogue.expressions import Hole
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.registry import expression, statement
 from torchport_translators.source import kinds as k
@@ -47,13 +48,6 @@ def optimizer(rw: Rewriter, node: Node) -> Code | None:
             node,
             f"{api}: {rw.source[params]} is not the parameters of modules as they stand; "
             "an optimizer of the target is given a module",
-            "unsupported-argument",
-            api,
-        )
-    if len(modules) > 1 and not rw.idioms.variables:
-        return rw.unported(
-            node,
-            f"{api}: an optimizer of MLX updates one module: hold {', '.join(modules)} in one",
             "unsupported-argument",
             api,
         )
@@ -144,6 +138,17 @@ def learning_rate(rw: Rewriter, node: Node) -> Code | None:
     if rw.idioms.variables:
         return Code(f"float({_rate(rw, optimizer)}[...])")
     return Code(f"{_rate(rw, optimizer)}.item()")
+
+
+@expression("attribute")
+def groups(rw: Rewriter, node: Node) -> Code | None:
+    """`optimizer.param_groups`, for anything else: dicts that set the optimizer's rate."""
+    optimizer = _groups(rw, node)
+    if optimizer is None:
+        return None
+    result = rw.inliner.helper("schedulers", "param_groups", [Hole(Code(optimizer))], {})
+    rw.count(True)
+    return result.code()
 
 
 @statement("for_statement")

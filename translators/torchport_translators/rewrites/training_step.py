@@ -27,14 +27,19 @@ When not:
 
 from __future__ import annotations
 
+import ast
 import re
 
 from torchport_translators.catalogue.code import Binding, Code
+from torchport_translators.catalogue.expressions import Hole
+from torchport_translators.catalogue.inline import Unsupported
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.registry import statement
 from torchport_translators.source.syntax import Node
-from torchport_translators.source.training import Pass, Training, training
+from torchport_translators.source.training import CLIPPING, Pass, Training, training
 
+# What a clipping is given that does not concern its values.
+_LEFT = frozenset(("parameters", "foreach"))
 _ZEROING = re.compile(r"(?=.*grad)(?=.*(?:zero|clear|reset))", re.IGNORECASE)
 
 
@@ -68,7 +73,6 @@ def training_step(rw: Rewriter, node: Node) -> bool:
         lines = [f"{name} = {_zeros(rw, modules)}" for modules, name in found.zeroed[node]]
         rw.replace(node, f"\n{rw.indent(node)}".join(lines))
     elif node in found.clipped:
-        rw.count(True)
         _write_clipping(rw, node, found.clipped[node])
     elif node in found.dropped:
         rw.count(True)
@@ -126,6 +130,9 @@ def _zeros(rw: Rewriter, modules: tuple[str, ...]) -> str:
 def _write_update(rw: Rewriter, node: Node) -> None:
     update = steps(rw).updates[node]
     text = f"{update.optimizer}.update({_tuple(update.modules)}, {update.gradients})"
+    if len(update.modules) > 1 and not rw.idioms.variables:
+        function = _helper(rw, "update_modules")
+        text = f"{function}({update.optimizer}, {_tuple(update.modules)}, {update.gradients})"
     if not rw.idioms.variables:
         evaluated = [f"{module}.parameters()" for module in update.modules]
         evaluated.append(f"{update.optimizer}.state")
@@ -138,14 +145,19 @@ def _write_clipping(rw: Rewriter, node: Node, gradients: str) -> None:
     api = rw.called_api(call)
     assert api is not None
     positional, keywords = rw.arguments(call)
-    first = positional[0] if positional else keywords["parameters"]
-    rw.decided[first] = lambda: Code(gradients)
-    result = rw.inline(call)
-    if result is None or isinstance(result, Code):
+    named: dict[str, ast.expr] = {
+        name: rw.hole(value) for name, value in keywords.items() if name not in _LEFT
+    }
+    holes: list[ast.expr] = [Hole(Code(gradients)), *map(rw.hole, positional[1:])]
+    try:
+        clipped = rw.inliner.helper("gradients", CLIPPING[api], holes, named).code()
+    except Unsupported as refused:
+        rw.unported(call, refused.why, "unsupported-argument", api)
         return
-    norm = "_" if call.parent is node else rw.source[node.children[0]["left"]]
-    text = f"{gradients}, {norm} = {result.code().within(Binding.TEST)}"
-    rw.edits.replace(node.start, node.end, text)
+    rw.count(True)
+    norm = rw.source[node.children[0]["left"]] if call.parent is not node else "_"
+    target = f"{gradients}, {norm}" if CLIPPING[api] == "clip_grad_norm" else gradients
+    rw.edits.replace(node.start, node.end, f"{target} = {clipped.within(Binding.TEST)}")
 
 
 # A pass
@@ -304,5 +316,14 @@ def _differentiated(rw: Rewriter, found: Pass, function: str, arguments: list[st
         options = f", argnums=({', '.join(map(str, range(count)))})" if count > 1 else ""
         options += ", has_aux=True" if found.needed else ""
         return f"{rw.imports.add_root('nnx.value_and_grad')}({function}{options})({given})"
-    made = rw.imports.add_root("nn.value_and_grad")
+    made = (
+        rw.imports.add_root("nn.value_and_grad") if count == 1 else _helper(rw, "value_and_grad")
+    )
     return f"{made}({_tuple(found.modules)}, {function})({given})"
+
+
+def _helper(rw: Rewriter, name: str) -> str:
+    """A helper for several modules, which MLX's own functions do not take."""
+    module = rw.catalogue.module("training")
+    assert module is not None
+    return rw.helper(module.definitions[name])

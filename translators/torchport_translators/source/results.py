@@ -170,6 +170,8 @@ def unported_result(path: str) -> Kind:
     name = path.rpartition(".")[2]
     if path == "torch.device":
         return k.Scalar("device")
+    if path.startswith("torch.nn.utils.clip_grad_norm"):
+        return k.TENSOR
     if path == "torch.autograd.grad":
         return k.Sequence("tuple", element=k.TENSOR)
     if name[:1].isupper():
