@@ -273,6 +273,9 @@ _TENSOR_PARAMETERS = frozenset(
 
 # Names that by convention give batches.
 _LOADER = re.compile(r"loader|_dl$|^dl$", re.IGNORECASE)
+# Names that by convention are modules, and methods that only a module has.
+_MODEL = re.compile(r"(?:^|_)(?:model|net|network)$", re.IGNORECASE)
+_MODULE_ONLY = frozenset(("parameters", "named_parameters", "named_buffers", "named_modules"))
 
 _SELF_RETURNING = frozenset(
     [
@@ -615,6 +618,8 @@ class Inference:
             return evidence
         if _LOADER.search(parameter.name) is not None:
             return k.GIVEN_LOADER
+        if _MODEL.search(parameter.name) is not None:
+            return k.Instance("torch.nn.Module")
         cls = function.cls
         if cls is not None and cls.is_module and function.name == "forward":
             return k.LIKELY_TENSOR
@@ -1006,6 +1011,10 @@ class Inference:
                 self._testify(value, owner)
                 if certain:
                     self._set(value, owner, scope)
+            elif name in _MODULE_ONLY:
+                value.kind = owner = k.Instance("torch.nn.Module")
+                self._testify(value, owner)
+                self._set(value, owner, scope)
         return self.member(owner, name)
 
     def _is_loss(self, value: Node, scope: Scope) -> None:
@@ -1102,7 +1111,8 @@ class Inference:
         while function is not None:
             if any(parameter.name == name for parameter in function.parameters):
                 known = function.evidence.get(name, k.UNKNOWN)
-                if not (isinstance(known, k.Tensor) and known.sure >= Confidence.LIKELY):
+                certain = isinstance(known, k.Tensor) and known.sure >= Confidence.LIKELY
+                if not certain and not isinstance(known, k.Instance):
                     self._learn(function, function.evidence, name, kind)
                 return
             function = function.outer

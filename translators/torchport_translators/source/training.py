@@ -70,7 +70,6 @@ _QUIET = frozenset(("train", "eval", "zero_grad", "state_dict", "to", "cuda", "c
 # What comes out of these has no gradient behind it.
 _CUTS = frozenset(("detach", "item", "tolist", "numpy", "detach_", "data"))
 _VALUES = frozenset(("item", "tolist", "numpy"))
-_NAMED_MODEL = re.compile(r"(?:^|_)(?:model|net|network|module)$", re.IGNORECASE)
 def is_optimizer(path: str) -> bool:
     """Whether a torch name is the class of an optimizer."""
     name = path.rpartition(".")[2]
@@ -702,15 +701,11 @@ class _Reader:
                 return cls.is_module
             case k.Instance(api=str() as api):
                 return api.startswith("torch.nn.") and not api.endswith("Loss")
-            case k.Unknown():
+            case k.Unknown() if node.type in ("identifier", "attribute"):
                 text = self.source[node]
-                if not re.fullmatch(r"[\w.]+", text):
-                    return False
-                used = re.compile(rf"(?<![\w.]){re.escape(text)}\.(train|eval|parameters)\(")
+                used = re.compile(rf"(?<![\w.]){re.escape(text)}\.(train|eval)\(")
                 body = function.node.get("body") or self.source.root
-                return bool(
-                    _NAMED_MODEL.search(text.rpartition(".")[2]) or used.search(self.source[body])
-                )
+                return bool(used.search(self.source[body]))
             case _:
                 return False
 
