@@ -19,6 +19,44 @@ Before:
         for x, y in loader:
             x, y = x.to(device), y.to(device)
             print((model(x) == y).sum())
+After (jax):
+    import jax.numpy as jnp
+    from torch.utils.data import DataLoader, Dataset
+
+    class Squares(Dataset):
+        def __len__(self):
+            return 100
+
+        def __getitem__(self, index):
+            return jnp.array([float(index)]), index**2
+
+    def total(model, device):
+        loader = DataLoader(Squares(), batch_size=10, collate_fn=default_collate)
+        return sum(jnp.sum(model(x)) for x, _ in loader)
+
+    def evaluate(model, loader, device):
+        for x, y in loader:
+            x, y = jnp.asarray(x), jnp.asarray(y)
+            print(jnp.sum(model(x) == y))
+After (mlx):
+    import mlx.core as mx
+    from torch.utils.data import DataLoader, Dataset
+
+    class Squares(Dataset):
+        def __len__(self):
+            return 100
+
+        def __getitem__(self, index):
+            return mx.array([float(index)]), index**2
+
+    def total(model, device):
+        loader = DataLoader(Squares(), batch_size=10, collate_fn=default_collate)
+        return sum(mx.sum(model(x)) for x, _ in loader)
+
+    def evaluate(model, loader, device):
+        for x, y in loader:
+            x, y = mx.array(x), mx.array(y)
+            print(mx.sum(model(x) == y))
 Why:
     Reading, shuffling and batching run on the host, and torch's tools for it are good ones. A batch is
     made of arrays of the target, so that nothing after the loader has to know of torch. Worker

@@ -4,7 +4,7 @@ Before:
     import torch
     from torch import nn
 
-    def train_step(model: nn.Linear, optimizer, x, y, scaler: torch.amp.GradScaler):
+    def train_step(model: nn.Module, optimizer, x, y, scaler):
         optimizer.zero_grad()
         with torch.autocast("cuda", dtype=torch.float16):
             loss = nn.functional.mse_loss(model(x), y)
@@ -13,7 +13,48 @@ Before:
         scaler.update()
         return loss
 
-    scaler = torch.amp.GradScaler("cuda")
+    def main(model, batches):
+        scaler = torch.amp.GradScaler("cuda")
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for x, y in batches:
+            train_step(model, optimizer, x, y, scaler)
+After (jax):
+    import jax.numpy as jnp
+    import optax
+    from flax import nnx
+
+    def train_step(model: nnx.Module, optimizer, x, y, scaler):
+        def loss_fn(model):
+            return jnp.mean(jnp.square(model(x) - y))
+
+        loss, grads = nnx.value_and_grad(loss_fn)(model)
+        optimizer.update(model, grads)
+        return loss
+
+    def main(model, batches):
+        scaler = None
+        optimizer = nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)
+        for x, y in batches:
+            train_step(model, optimizer, x, y, scaler)
+After (mlx):
+    import mlx.core as mx
+    import mlx.nn as nn
+    import mlx.optimizers as optim
+
+    def train_step(model: nn.Module, optimizer, x, y, scaler):
+        def loss_fn(model):
+            return mx.mean(mx.square(model(x) - y))
+
+        loss, grads = nn.value_and_grad(model, loss_fn)(model)
+        optimizer.update(model, grads)
+        mx.eval(model.parameters(), optimizer.state)
+        return loss
+
+    def main(model, batches):
+        scaler = None
+        optimizer = optim.SGD(learning_rate=0.1)
+        for x, y in batches:
+            train_step(model, optimizer, x, y, scaler)
 Why:
     The target computes in the dtype that parameters and inputs have. Gradients are scaled in torch
     because float16 loses small ones; a target's half precision is bfloat16, which does not.

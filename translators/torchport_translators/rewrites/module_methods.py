@@ -137,8 +137,7 @@ def method_call(rw: Rewriter, node: Node) -> Code | None:
         if name == "parameters":
             rw.imports.needed.add(ROOTS["jax"])
         owner = rw.expr(receiver).within(Binding.ATOM)
-        looped = node.parent is not None and node.parent.type == "for_statement"
-        if name == "parameters" and looped and node.field == "right":
+        if name == "parameters" and _is_looped(node):
             # A loop may change the parameters, so it is given the variables, not their values.
             return Code(f"(p for _, p in nnx.iter_graph({owner}) if isinstance(p, nnx.Param))")
         return Code(_ITERATORS[name].format(owner=owner))
@@ -242,6 +241,17 @@ def _mode_in_expression(rw: Rewriter, node: Node, receiver: Node, name: str) -> 
     return rw.unported(
         node, f"{api} is used for its result, which flax does not give", "no-rule", api
     )
+
+
+def _is_looped(node: Node) -> bool:
+    """Whether a `for` statement goes over an expression, alone or beside others in a `zip`."""
+    parent = node.parent
+    if parent is not None and parent.type == "argument_list" and parent.parent is not None:
+        call = parent.parent
+        kind = call["function"].kind
+        zipped = isinstance(kind, k.External) and kind.path == "builtins.zip"
+        return zipped and _is_looped(call)
+    return parent is not None and parent.type == "for_statement" and node.field == "right"
 
 
 def _is_place(node: Node) -> bool:

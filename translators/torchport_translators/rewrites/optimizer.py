@@ -5,10 +5,22 @@ Before:
     from torch import nn
 
     def optimizers(model: nn.Module, head: nn.Module):
-        for parameter in model.parameters():
-            parameter.requires_grad = True
         first = torch.optim.Adam(model.parameters(), lr=1e-3)
         return first, torch.optim.SGD([p for p in head.parameters() if p.requires_grad], lr=0.1)
+After (jax):
+    import optax
+    from flax import nnx
+
+    def optimizers(model: nnx.Module, head: nnx.Module):
+        first = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+        return first, nnx.Optimizer(head, optax.sgd(0.1), wrt=nnx.Param)
+After (mlx):
+    import mlx.nn as nn
+    import mlx.optimizers as optim
+
+    def optimizers(model: nn.Module, head: nn.Module):
+        first = optim.Adam(learning_rate=1e-3, bias_correction=True)
+        return first, optim.SGD(learning_rate=0.1)
 Why:
     torch's optimizers hold the parameters that they change; those of the targets are given the module
     and its gradients at each step.
@@ -23,6 +35,7 @@ import ast
 from torchport_translators.catalogue.code import Binding, Code
 from torchport_translators.catalogue.expressions import Hole
 from torchport_translators.rewriter import Rewriter
+from torchport_translators.rewrites.frozen_parameters import filter_of, freezes
 from torchport_translators.rewrites.registry import expression, statement
 from torchport_translators.source import kinds as k
 from torchport_translators.source.syntax import Node
@@ -58,8 +71,17 @@ def optimizer(rw: Rewriter, node: Node) -> Code | None:
         also["scheduled"] = ast.Constant(True)
         if any(rw.called_api(call) in _CYCLING for call in rw.source.nodes("call")):
             also["cycled"] = ast.Constant(True)
+    frozen = rw.idioms.variables and freezes(rw)
+    if frozen:
+        also["bare"] = ast.Constant(True)
     result = rw.inline(node, also=also)
-    return result.code() if result is not None and not isinstance(result, Code) else result
+    if result is None or isinstance(result, Code):
+        return result
+    code = result.code()
+    if not frozen:
+        return code
+    made = rw.imports.add_root("nnx.Optimizer")
+    return Code(f"{made}({text}, {code.within(Binding.TEST)}, wrt={filter_of(rw)})")
 
 
 def _is_scheduled(rw: Rewriter, node: Node) -> bool:

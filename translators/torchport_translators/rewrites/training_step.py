@@ -1,19 +1,57 @@
 """Training steps: `backward()` and `step()` become the gradient of a function and an update.
 
 Before:
-    from torch import nn, optim
+    import torch.nn.functional as F
+    from torch import optim
 
-    def train(model: nn.Linear, batches, lr=0.1):
+    def train(model, batches, lr=0.1):
         optimizer = optim.SGD(model.parameters(), lr=lr)
         model.train()
         total = 0.0
         for x, y in batches:
             optimizer.zero_grad()
-            logits = model(x)
-            loss = nn.functional.cross_entropy(logits, y)
+            prediction = model(x)
+            loss = F.mse_loss(prediction, y)
             loss.backward()
             optimizer.step()
-            total += loss.item()
+            total += abs(prediction - y).max().item()
+        return total
+After (jax):
+    import jax.numpy as jnp
+    import optax
+    from flax import nnx
+
+    def train(model, batches, lr=0.1):
+        optimizer = nnx.Optimizer(model, optax.sgd(lr), wrt=nnx.Param)
+        model.train()
+        total = 0.0
+        for x, y in batches:
+            def loss_fn(model):
+                prediction = model(x)
+                return jnp.mean(jnp.square(prediction - y)), prediction
+
+            (loss, prediction), grads = nnx.value_and_grad(loss_fn, has_aux=True)(model)
+            optimizer.update(model, grads)
+            total += jnp.max(abs(prediction - y)).item()
+        return total
+After (mlx):
+    import mlx.core as mx
+    import mlx.nn as nn
+    import mlx.optimizers as optim
+
+    def train(model, batches, lr=0.1):
+        optimizer = optim.SGD(learning_rate=lr)
+        model.train()
+        total = 0.0
+        for x, y in batches:
+            def loss_fn(model):
+                prediction = model(x)
+                return mx.mean(mx.square(prediction - y)), prediction
+
+            (loss, prediction), grads = nn.value_and_grad(model, loss_fn)(model)
+            optimizer.update(model, grads)
+            mx.eval(model.parameters(), optimizer.state)
+            total += mx.max(abs(prediction - y)).item()
         return total
 Why:
     torch records what was computed and keeps gradients on the parameters; the targets differentiate
@@ -34,6 +72,7 @@ from torchport_translators.catalogue.code import Binding, Code
 from torchport_translators.catalogue.expressions import Hole
 from torchport_translators.catalogue.inline import Unsupported
 from torchport_translators.rewriter import Rewriter
+from torchport_translators.rewrites.frozen_parameters import filter_of, freezes
 from torchport_translators.rewrites.registry import statement
 from torchport_translators.source.syntax import Node
 from torchport_translators.source.training import CLIPPING, Pass, Training, training
@@ -121,7 +160,7 @@ def _zeros(rw: Rewriter, modules: tuple[str, ...]) -> str:
     def of(module: str) -> str:
         if rw.idioms.variables:
             state = rw.imports.add_root("nnx.state")
-            return f"{_tree_map(rw)}({zeros}, {state}({module}, {rw.imports.add_root('nnx.Param')}))"
+            return f"{_tree_map(rw)}({zeros}, {state}({module}, {filter_of(rw)}))"
         return f"{_tree_map(rw)}({zeros}, {module}.trainable_parameters())"
 
     return _tuple([of(module) for module in modules])
@@ -313,7 +352,11 @@ def _differentiated(rw: Rewriter, found: Pass, function: str, arguments: list[st
     given = ", ".join(arguments)
     count = len(found.modules)
     if rw.idioms.variables:
-        options = f", argnums=({', '.join(map(str, range(count)))})" if count > 1 else ""
+        by = [str(index) for index in range(count)]
+        if freezes(rw):
+            diff = rw.imports.add_root("nnx.DiffState")
+            by = [f"{diff}({index}, {filter_of(rw)})" for index in by]
+        options = f", argnums={_tuple(by)}" if by != ["0"] else ""
         options += ", has_aux=True" if found.needed else ""
         return f"{rw.imports.add_root('nnx.value_and_grad')}({function}{options})({given})"
     made = (
