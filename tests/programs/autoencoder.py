@@ -40,7 +40,7 @@ def train(encoder, decoder, batches):
         itertools.chain(encoder.parameters(), decoder.parameters()), lr=1e-2
     )
     history = []
-    for epoch in range(2):
+    for _ in range(2):
         for images in batches:
             loss = torch.nn.functional.mse_loss(decoder(encoder(images)), images)
             optimizer.zero_grad()

@@ -15,7 +15,9 @@ class Block(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
         self.ln_2 = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
         self.heads = heads
 
     def forward(self, x):
@@ -84,7 +86,7 @@ def train(model, batches, steps=20, accumulate=2):
 
         total = 0.0
         for _ in range(accumulate):
-            logits, loss = model(X, Y)
+            _, loss = model(X, Y)
             loss = loss / accumulate
             # the next batch while this one is computed
             X, Y = get_batch()

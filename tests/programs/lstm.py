@@ -33,7 +33,7 @@ def train(model, ids: torch.Tensor, epochs=3, seq_length=5):
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     history = []
-    for epoch in range(epochs):
+    for _ in range(epochs):
         # Set initial hidden and cell states
         states = (torch.zeros(1, 4, 12), torch.zeros(1, 4, 12))
         for i in range(0, ids.size(1) - seq_length, seq_length):

@@ -36,7 +36,7 @@ def train(net, batches, use_amp=False):
     loss_fn = nn.CrossEntropyLoss(label_smoothing=0.1)
     scaler = GradScaler("cuda", enabled=use_amp)
     history = []
-    for epoch in range(2):
+    for _ in range(2):
         for input, target in batches:
             with autocast(device_type="cuda", dtype=torch.float16, enabled=use_amp):
                 output = net(input)

@@ -69,7 +69,7 @@ def train(encoder, decoder, pairs):
     decoder_optimizer = optim.Adagrad(decoder.parameters(), lr=0.05)
     criterion = nn.CrossEntropyLoss()
     history = []
-    for epoch in range(3):
+    for _ in range(3):
         for source, target in pairs:
             history.append(
                 train_step(

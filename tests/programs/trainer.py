@@ -44,7 +44,7 @@ class Trainer:
         return sum(losses) / len(losses)
 
     def fit(self, batches, epochs):
-        for epoch in range(epochs):
+        for _ in range(epochs):
             for batch in batches:
                 metrics = self.train_step(batch)
                 self.history.append(metrics["loss"])

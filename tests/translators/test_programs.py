@@ -108,7 +108,10 @@ def test_a_program_trains_to_the_same_numbers(path: Path, target: str, tmp_path:
         placed = []
         for model in (model32, model64):
             other = copy.deepcopy(module)
-            state = {n: v.to(torch.float32) if v.is_floating_point() else v for n, v in model.state_dict().items()}
+            state = {
+                n: v.to(torch.float32) if v.is_floating_point() else v
+                for n, v in model.state_dict().items()
+            }
             transfer_weights(state, other)
             placed.append(parameters(other))
         allowed = 8 * difference(placed[0], placed[1])[0]

@@ -163,23 +163,6 @@ class Inliner:
             raise Unsupported(absent)
         return self._apply(rule, bound, "", positional, keywords)
 
-    def helper(
-        self, module: str, name: str, positional: Sequence[ast.expr], keywords: Mapping[str, ast.expr]
-    ) -> Result:
-        """Call a helper of a rule module that ports no API by itself.
-
-        Raises:
-            Unsupported: it does not take these arguments.
-        """
-        found = self.catalogue.module(module)
-        rule = found.definitions.get(name) if found is not None else None
-        if rule is None:
-            raise Unsupported(f"{name} has no rule")
-        bound = self._bind(rule, positional, keywords)
-        if isinstance(bound, Refusal):
-            raise Unsupported(f"{name}: {bound.reason}")
-        return self._apply(rule, bound, name, positional, keywords)
-
     def _absent(self, rule: Rule) -> str:
         """Why a rule does not hold for the installed version of the target; empty where it does."""
         if self.installed is None or not self.installed.lacking:

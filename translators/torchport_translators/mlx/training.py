@@ -17,7 +17,9 @@ def value_and_grad(modules, function):
         return function(*args)
 
     differentiated = mx.value_and_grad(of)
-    return lambda *args: differentiated([module.trainable_parameters() for module in modules], *args)
+    return lambda *args: differentiated(
+        [module.trainable_parameters() for module in modules], *args
+    )
 
 
 def update_modules(optimizer, modules, grads):

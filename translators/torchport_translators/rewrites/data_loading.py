@@ -90,8 +90,8 @@ _WORKERS = frozenset(
     )
 )
 _COLLATE = "torch.utils.data.default_collate"
-# The places of DataLoader's positional arguments that count here.
-_NUM_WORKERS, _COLLATE_FN = 5, 6
+# The place of DataLoader's positional argument before which all can stay.
+_NUM_WORKERS = 5
 
 
 @expression("call")
@@ -101,9 +101,15 @@ def loader(rw: Rewriter, node: Node) -> Code | None:
         return None
     positional, keywords = rw.arguments(node)
     callee = rw.kept(node["function"], LOADER)
-    unpacked = any(child.type == "dictionary_splat" for child in positional)
-    if len(positional) > _NUM_WORKERS or unpacked:
-        return None
+    unpacked = [child for child in positional if child.type == "dictionary_splat"]
+    positional = [child for child in positional if child not in unpacked]
+    if len(positional) > _NUM_WORKERS:
+        return rw.unported(
+            node,
+            f"{LOADER}: give what follows num_workers by name",
+            "unsupported-argument",
+            LOADER,
+        )
     parts = [rw.expr(child).within(Binding.TEST) for child in positional]
     parts += [
         f"{name}={rw.expr(value).within(Binding.TEST)}"
@@ -113,6 +119,7 @@ def loader(rw: Rewriter, node: Node) -> Code | None:
     if "collate_fn" not in keywords:
         collate = rw.inliner.reference(_COLLATE).code()
         parts.append(f"collate_fn={collate.text}")
+    parts += [rw.expr(child).text for child in unpacked]
     return Code(f"{callee.text}({', '.join(parts)})")
 
 

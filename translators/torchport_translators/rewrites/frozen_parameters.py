@@ -46,10 +46,10 @@ from torchport_translators.source import kinds as k
 from torchport_translators.source.syntax import Node
 from torchport_translators.source.training import is_optimizer, modules_of
 
-
 _WHY = "only what an optimizer is given is trained"
 _WITHOUT_BUFFERS = frozenset(
-    f"torch.nn.{name}" for name in ("Linear", "Conv1d", "Conv2d", "Conv3d", "Embedding", "LayerNorm")
+    f"torch.nn.{name}"
+    for name in ("Linear", "Conv1d", "Conv2d", "Conv3d", "Embedding", "LayerNorm")
 )
 
 
@@ -77,9 +77,9 @@ def _is_trained(rw: Rewriter, owner: Node) -> bool:
             return True
         text = rw.source[call["function"]["object"]]
     function = rw.inference.function_at(owner)
-    if any(parameter.name == text.partition(".")[0] for parameter in function.parameters):
-        if "." not in text or function.cls is None:
-            return True
+    given = any(p.name == text.partition(".")[0] for p in function.parameters)
+    if given and ("." not in text or function.cls is None):
+        return True
     for call in rw.source.nodes("call"):
         if not is_optimizer(rw.called_api(call) or ""):
             continue

@@ -88,7 +88,9 @@ def is_autocast(rw: Rewriter, node: Node) -> bool:
 
 def tell_precision(rw: Rewriter, node: Node, api: str) -> None:
     rw.count(True)
-    rw.find("precision", f"{api} falls away: the port computes in its arrays' own dtypes", node, api)
+    rw.find(
+        "precision", f"{api} falls away: the port computes in its arrays' own dtypes", node, api
+    )
 
 
 @expression("call")

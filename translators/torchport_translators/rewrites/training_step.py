@@ -130,14 +130,20 @@ def _drop(rw: Rewriter, node: Node) -> None:
     siblings = list(block.children) if block is not None else []
     at = siblings.index(node)
     above = siblings[at - 1] if at else None
-    if above is not None and above.type == "comment" and rw.source.starts_line(above):
-        if _ZEROING.search(rw.source[above]) and rw.source[node].find("zero_grad") >= 0:
-            rw.remove(above, comment=True)
+    if above is not None and "zero_grad" in rw.source[node] and _tells_of_zeroing(rw, above):
+        rw.remove(above, comment=True)
     rest = [s for s in block.named() if s is not node] if block is not None else []
     if not rest:
         rw.replace(node, "pass")
         return
     rw.remove(node, comment=True)
+
+
+def _tells_of_zeroing(rw: Rewriter, node: Node) -> bool:
+    """Whether a comment says that gradients are zeroed, on a line of its own."""
+    if node.type != "comment" or not rw.source.starts_line(node):
+        return False
+    return _ZEROING.search(rw.source[node]) is not None
 
 
 def _tuple(names: tuple[str, ...] | list[str]) -> str:
@@ -247,7 +253,7 @@ def _write_pass(rw: Rewriter, node: Node, found: Pass) -> None:
     value = _value(rw, found, plain)
     gradients, added = _gradients(rw, found)
     for comment in found.comments:
-        if not _ZEROING.search(rw.source[comment]):
+        if not _tells_of_zeroing(rw, comment):
             lines.append(rw.source[comment])
     lines.append(f"{value}, {gradients} = {_differentiated(rw, found, function, arguments)}")
     lines += added
@@ -288,7 +294,12 @@ def _lines(rw: Rewriter, child: Node, *, comments: bool = True) -> list[str]:
     block = child.parent
     siblings = list(block.children) if block is not None else []
     at = siblings.index(child)
-    while comments and at and siblings[at - 1].type == "comment" and source.starts_line(siblings[at - 1]):
+    while (
+        comments
+        and at
+        and siblings[at - 1].type == "comment"
+        and source.starts_line(siblings[at - 1])
+    ):
         at -= 1
     start = source.line_start(siblings[at].start)
     text = rw.edits.apply(source.text, start, source.next_line(child.end))
@@ -359,9 +370,7 @@ def _differentiated(rw: Rewriter, found: Pass, function: str, arguments: list[st
         options = f", argnums={_tuple(by)}" if by != ["0"] else ""
         options += ", has_aux=True" if found.needed else ""
         return f"{rw.imports.add_root('nnx.value_and_grad')}({function}{options})({given})"
-    made = (
-        rw.imports.add_root("nn.value_and_grad") if count == 1 else _helper(rw, "value_and_grad")
-    )
+    made = rw.imports.add_root("nn.value_and_grad") if count == 1 else _helper(rw, "value_and_grad")
     return f"{made}({_tuple(found.modules)}, {function})({given})"
 
 

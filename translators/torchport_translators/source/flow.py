@@ -48,7 +48,9 @@ def is_target(node: Node) -> bool:
 def variables(source: Source, node: Node) -> Iterator[Node]:
     """The identifiers in a node that stand for variables."""
     for name in source.nodes("identifier", node):
-        if not is_label(name) or (name.parent is not None and name.parent.type == "named_expression"):
+        if not is_label(name) or (
+            name.parent is not None and name.parent.type == "named_expression"
+        ):
             yield name
 
 

@@ -1015,6 +1015,9 @@ class Inference:
                 value.kind = owner = k.Instance("torch.nn.Module")
                 self._testify(value, owner)
                 self._set(value, owner, scope)
+        elif name in _MODULE_ONLY and isinstance(owner, k.Method):
+            # `model.features.parameters()`, where nothing is known of the model but that it is one.
+            value.kind = owner = k.Instance("torch.nn.Module")
         return self.member(owner, name)
 
     def _is_loss(self, value: Node, scope: Scope) -> None:

@@ -70,6 +70,8 @@ _QUIET = frozenset(("train", "eval", "zero_grad", "state_dict", "to", "cuda", "c
 # What comes out of these has no gradient behind it.
 _CUTS = frozenset(("detach", "item", "tolist", "numpy", "detach_", "data"))
 _VALUES = frozenset(("item", "tolist", "numpy"))
+
+
 def is_optimizer(path: str) -> bool:
     """Whether a torch name is the class of an optimizer."""
     name = path.rpartition(".")[2]
@@ -301,9 +303,7 @@ class _Reader:
         """The modules of an optimizer, as a function writes them; None if that is not known."""
         return self._owners_in(function, optimizer, 0)
 
-    def _owners_in(
-        self, function: Function, optimizer: str, depth: int
-    ) -> tuple[str, ...] | None:
+    def _owners_in(self, function: Function, optimizer: str, depth: int) -> tuple[str, ...] | None:
         if depth > 8:
             return None
         made = self._assigned(function, optimizer)
@@ -747,7 +747,11 @@ class _Reader:
             raise Refused(self._independent(loss, slice_, modules))
         others = [e for e in events if e is not event and e.kind in ("backward", "step")]
         barrier = max(
-            (e.statement.end for e in others if e.statement in siblings and e.statement.end <= statement.start),
+            (
+                e.statement.end
+                for e in others
+                if e.statement in siblings and e.statement.end <= statement.start
+            ),
             default=0,
         )
         self._not_stale(inside, statement, events, owners)
@@ -764,7 +768,8 @@ class _Reader:
             written = {n for s in inside if s.start < child.start for n in flow.writes(source, s)}
             if child in slice_:
                 if flow.reads(source, child) & written or flow.writes(source, child) & (
-                    written | {n for s in inside if s.start < child.start for n in flow.reads(source, s)}
+                    written
+                    | {n for s in inside if s.start < child.start for n in flow.reads(source, s)}
                 ):
                     inside.append(child)
                 else:
@@ -782,8 +787,7 @@ class _Reader:
         carried = [
             name
             for name in sorted(names)
-            if flow.first_use(source, [*inside, loss], name)
-            and name not in modules
+            if flow.first_use(source, [*inside, loss], name) and name not in modules
         ]
         live = [
             name
@@ -913,7 +917,8 @@ class _Reader:
     def _is_no_grad(self, node: Node) -> bool:
         clauses = [child for child in node.children if child.type == "with_clause"]
         return any(
-            isinstance(inner.kind, k.Api) and inner.kind.path.endswith(("no_grad", "inference_mode"))
+            isinstance(inner.kind, k.Api)
+            and inner.kind.path.endswith(("no_grad", "inference_mode"))
             for clause in clauses
             for inner in self.source.nodes_of(("attribute", "identifier"), clause)
         )
@@ -998,9 +1003,7 @@ class _Reader:
         inside = list(inside)
         while True:
             names = {n for s in inside for n in flow.writes(self.source, s)}
-            carried = {
-                n for n in names if flow.first_use(self.source, [*inside, loss], n)
-            } | {
+            carried = {n for n in names if flow.first_use(self.source, [*inside, loss], n)} | {
                 n
                 for s in inside
                 for n in flow.changed(self.source, s)
@@ -1046,7 +1049,9 @@ class _Reader:
         for jump in jumps:
             loop = _outermost_loop(jump)
             if jump.type == "return_statement" or loop is None or loop.start < child.start:
-                raise Refused("between the forward pass and backward() the code may leave the block")
+                raise Refused(
+                    "between the forward pass and backward() the code may leave the block"
+                )
 
     def _movable(self, function: Function, child: Node) -> None:
         source = self.source
@@ -1062,7 +1067,9 @@ class _Reader:
                 raise Refused(f"line {line} leaves the loop between forward and backward()")
         for assignment in source.nodes_of(("assignment", "augmented_assignment"), child):
             left = assignment["left"]
-            for target in left.named() if left.type in ("pattern_list", "tuple_pattern") else [left]:
+            for target in (
+                left.named() if left.type in ("pattern_list", "tuple_pattern") else [left]
+            ):
                 if target.type == "attribute":
                     raise Refused(
                         f"line {line} keeps a value of the forward pass in {source[target]}; "
