@@ -74,6 +74,7 @@ from torchport_translators.catalogue.inline import Unsupported
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.frozen_parameters import filter_of, freezes
 from torchport_translators.rewrites.registry import statement
+from torchport_translators.source.scopes import Function
 from torchport_translators.source.syntax import Node
 from torchport_translators.source.training import CLIPPING, Pass, Training, training
 
@@ -88,6 +89,11 @@ def steps(rw: Rewriter) -> Training:
     if inference.training is None:
         inference.training = training(inference, closures=not rw.idioms.variables)
     return inference.training
+
+
+def trains(rw: Rewriter, function: Function) -> bool:
+    """Whether a training step stands in a function, which the port writes out."""
+    return any(rw.inference.function_at(node) is function for node in steps(rw).passes)
 
 
 @statement("for_statement", "while_statement")
@@ -214,13 +220,18 @@ def _write_pass(rw: Rewriter, node: Node, found: Pass) -> None:
     assert loss is not None
     while loss.type == "parenthesized_expression" and len(loss.named()) == 1:
         loss = loss.named()[0]
-    indent = source.indent(node)
+    indent = rw.indent(node)
     outer, rw.current.before = rw.current.before, []
     returned = rw.value(loss).within(Binding.TEST)
     hoisted, rw.current.before = rw.current.before, outer
 
     names = {module: _parameter(rw, module) for module in (*found.modules, *_others(rw, found))}
-    body = [line for child in found.inside for line in _lines(rw, child)]
+    body: list[str] = []
+    for child in found.inside:
+        lines = _lines(rw, child)
+        if body and lines and _is_apart(rw, child):
+            body.append("")
+        body += lines
     body += hoisted
     plain = source[loss] if loss.type == "identifier" else None
     start = f"{plain} = "
@@ -252,14 +263,46 @@ def _write_pass(rw: Rewriter, node: Node, found: Pass) -> None:
     lines.append("")
     value = _value(rw, found, plain)
     gradients, added = _gradients(rw, found)
-    for comment in found.comments:
-        if not _tells_of_zeroing(rw, comment):
-            lines.append(rw.source[comment])
-    lines.append(f"{value}, {gradients} = {_differentiated(rw, found, function, arguments)}")
-    lines += added
-    lines += [line for child in found.after for line in _lines(rw, child)]
-    text = "\n".join(f"{indent}{line}" if line else "" for line in lines)
-    rw.edits.replace(source.line_start(found.first.start), node.end, text)
+    taken = [
+        rw.source[comment] for comment in found.comments if not _tells_of_zeroing(rw, comment)
+    ]
+    given = f"({value})" if ", " in value else value
+    taken.append(f"{given}, {gradients} = {_differentiated(rw, found, function, arguments)}")
+    taken += added
+    rest = [line for child in found.after for line in _lines(rw, child)]
+    start_of = source.line_start(found.first.start)
+    if found.branch is None:
+        rw.edits.replace(start_of, node.end, _indented(lines + taken + rest, indent))
+        return
+    outer_indent = rw.indent(found.branch)
+    moved = [*found.inside, *found.before, *found.after]
+    end = max(source.next_line(child.end) for child in moved)
+    if source.text[end:].startswith(("\n", "\r\n")):
+        lines.pop()
+    rw.edits.replace(start_of, end, _indented(lines, outer_indent) + "\n")
+    rw.edits.replace(source.line_start(node.start), node.end, _indented(taken, indent))
+    _write_otherwise(rw, found, f"{value} = {function}({', '.join(arguments)})", rest)
+
+
+def _write_otherwise(rw: Rewriter, found: Pass, line: str, rest: list[str]) -> None:
+    """Where the branch is not taken, the function is called for its values alone."""
+    assert found.branch is not None
+    indent = rw.indent(found.branch)
+    inner = rw.indent(found.event.statement)
+    alternative = found.branch.get("alternative")
+    end = rw.source.line_end(found.branch.end)
+    after = _indented(["", *rest], indent) if rest else ""
+    if alternative is not None and found.otherwise:
+        first = alternative["body"].named()[0]
+        rw.edits.insert(first.start, f"{line}\n{inner}")
+    elif found.otherwise:
+        after = f"\n{indent}else:\n{inner}{line}{after}"
+    if after:
+        rw.edits.insert(end, after)
+
+
+def _indented(lines: list[str], indent: str) -> str:
+    return "\n".join(f"{indent}{line}" if line else "" for line in lines)
 
 
 def _others(rw: Rewriter, found: Pass) -> tuple[str, ...]:
@@ -291,20 +334,26 @@ def _statements(lines: list[str]) -> list[str]:
 def _lines(rw: Rewriter, child: Node, *, comments: bool = True) -> list[str]:
     """The port of a statement, and of the comments above it, as lines without their indentation."""
     source = rw.source
-    block = child.parent
-    siblings = list(block.children) if block is not None else []
-    at = siblings.index(child)
-    while (
-        comments
-        and at
-        and siblings[at - 1].type == "comment"
-        and source.starts_line(siblings[at - 1])
-    ):
-        at -= 1
-    start = source.line_start(siblings[at].start)
+    first = _with_comments(rw, child) if comments else child
+    start = source.line_start(first.start)
     text = rw.edits.apply(source.text, start, source.next_line(child.end))
-    base = len(source.indent(child))
+    base = len(rw.indent(child))
     return [line[base:] if line.strip() else "" for line in text.splitlines()]
+
+
+def _is_apart(rw: Rewriter, child: Node) -> bool:
+    """Whether a blank line stands above a statement and its comments."""
+    line = rw.source.line_start(_with_comments(rw, child).start)
+    return rw.source.text[:line].endswith(("\n\n", "\r\n\r\n"))
+
+
+def _with_comments(rw: Rewriter, child: Node) -> Node:
+    """The first of the comments directly above a statement, or the statement."""
+    siblings = list(child.parent.children) if child.parent is not None else [child]
+    at = siblings.index(child)
+    while at and siblings[at - 1].type == "comment" and rw.source.starts_line(siblings[at - 1]):
+        at -= 1
+    return siblings[at]
 
 
 def _above(rw: Rewriter, first: Node) -> bool:
@@ -339,8 +388,8 @@ def _value(rw: Rewriter, found: Pass, plain: str | None) -> str:
     if not found.needed:
         return name
     if rw.idioms.variables:
-        return f"({name}, {_tuple(found.needed)})"
-    return f"({', '.join((name, *found.needed))})"
+        return f"{name}, {_tuple(found.needed)}"
+    return ", ".join((name, *found.needed))
 
 
 def _gradients(rw: Rewriter, found: Pass) -> tuple[str, list[str]]:

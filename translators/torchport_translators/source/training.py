@@ -121,6 +121,8 @@ class Pass:
         carried: names that the statements read before they bind them.
         needed: names that the statements bind and what follows reads.
         gradients: the names of the gradients, one for each optimizer.
+        branch: the `if` statement that holds the `backward()`, where the forward pass stands before it.
+        otherwise: whether what the forward pass gives is read where that branch is not taken, too.
         adds: whether gradients are added to those that are there.
     """
 
@@ -136,13 +138,15 @@ class Pass:
     carried: tuple[str, ...]
     needed: tuple[str, ...]
     gradients: list[tuple[tuple[str, ...], str]]
+    branch: Node | None = None
+    otherwise: bool = False
     adds: bool = False
 
     @property
     def first(self) -> Node:
         """The first statement of the stretch that the pass takes."""
         moved = [s for s in (*self.inside, *self.before, *self.after) if s not in self.copied]
-        return min((*moved, self.event.statement), key=lambda s: s.start)
+        return min((*moved, self.branch or self.event.statement), key=lambda s: s.start)
 
 
 @dataclass(eq=False)
@@ -642,7 +646,19 @@ class _Reader:
     ) -> bool:
         """Whether, in one block, gradients are zeroed between a step and the next backward pass."""
         order = sorted((*passes, *steps, *zeros), key=lambda e: e.statement.start)
-        inside = [e for e in order if e.statement.parent is block]
+        loop = _innermost_loop(passes[0].statement)
+        around = _blocks_of(passes[0].statement)
+        # A zeroing may stand in a block further out, of the same iteration.
+        inside = [
+            e
+            for e in order
+            if e.statement.parent is block
+            or (
+                e.kind == "zero"
+                and e.statement.parent in around
+                and _innermost_loop(e.statement) is loop
+            )
+        ]
         if any(e.kind != "zero" for e in order if e not in inside):
             return False
         loops = _outermost_loop(passes[0].statement) is not None
@@ -725,9 +741,13 @@ class _Reader:
         assert loss is not None and block is not None
         self._plain_backward(event)
         modules = tuple(dict.fromkeys(m for owned, _ in gradients for m in owned))
+        marks = {e.statement for e in events}
+        branch = self._branch(block, statement, marks)
+        if branch is not None:
+            assert branch.parent is not None
+            statement, block = branch, branch.parent
         siblings = block.named()
         prior = siblings[: siblings.index(statement)]
-        marks = {e.statement for e in events}
         prior = [s for s in prior if s not in marks and not self._holds(s, marks)]
         needed = flow.reads(source, loss)
         slice_: list[Node] = []
@@ -776,11 +796,18 @@ class _Reader:
                     before.append(child)
             else:
                 self._may_wait(child, modules)
+                if branch is not None and flow.writes(source, child) & flow.reads(source, branch):
+                    raise Refused(
+                        f"line {source.position(child.start)[0]} stands between the forward pass and "
+                        "the branch of backward(), which reads it"
+                    )
                 after.append(child)
         inside.sort(key=lambda s: s.start)
         for child in inside:
             self._movable(function, child)
-        if not all(source.starts_line(s) for s in (*inside, *before, *after, statement)):
+        if not all(
+            source.starts_line(s) for s in (*inside, *before, *after, statement, event.statement)
+        ):
             raise Refused("several statements stand on one line")
         names = {n for s in inside for n in flow.writes(source, s)}
         plain = source[loss] if loss.type == "identifier" else ""
@@ -796,9 +823,11 @@ class _Reader:
             and name not in modules
             and (
                 any(name in flow.reads(source, s) for s in after)
-                or flow.read_after(source, statement, name)
+                or flow.read_after(source, event.statement, name)
             )
         ]
+        if branch is not None and flow.reads(source, branch["condition"]) & names:
+            raise Refused("whether backward() is called depends on the forward pass")
         called = self._modules_in(function, [*inside, loss], modules)
         if not self.closures:
             for child in (*inside, loss):
@@ -812,11 +841,31 @@ class _Reader:
             before,
             after,
             kept,
-            self._comments_above((*kept, statement), zone_start),
+            self._comments_above((*kept, event.statement), zone_start),
             tuple(carried),
             tuple(live),
             gradients,
+            branch,
+            branch is not None
+            and any(
+                flow.read_after(source, branch, name)
+                or any(name in flow.reads(source, s) for s in after)
+                for name in (*live, plain)
+                if name
+            ),
         )
+
+    def _branch(self, block: Node, statement: Node, marks: set[Node]) -> Node | None:
+        """The `if` statement around a `backward()` before which the forward pass stands."""
+        outer = block.parent
+        if outer is None or outer.type != "if_statement" or block.field != "consequence":
+            return None
+        own = block.named()
+        before = [s for s in own[: own.index(statement)] if s not in marks]
+        alternatives = [c for c in outer.children if c.field == "alternative"]
+        if before or any(c.type != "else_clause" for c in alternatives):
+            return None
+        return outer
 
     def _comments_above(self, statements: Iterable[Node], start: int) -> list[Node]:
         """The comments that stand directly above statements, in a block from an offset on."""
@@ -1178,6 +1227,16 @@ def _outermost_loop(node: Node) -> Node | None:
         if outer.type in flow.LOOPS:
             found = outer
     return found
+
+
+def _innermost_loop(node: Node) -> Node | None:
+    """The innermost loop around a statement in its function."""
+    for outer in node.ancestors():
+        if outer.type in ("function_definition", "class_definition", "lambda"):
+            return None
+        if outer.type in flow.LOOPS:
+            return outer
+    return None
 
 
 def _blocks_of(node: Node) -> list[Node]:
