@@ -9,7 +9,12 @@ import torch.optim as optim
 class Generator(nn.Module):
     def __init__(self, latent=4, hidden=16, features=2):
         super().__init__()
-        self.main = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU(), nn.Linear(hidden, features))
+        self.main = nn.Sequential(
+            nn.Linear(latent, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, features),
+        )
 
     def forward(self, z):
         return self.main(z)

@@ -65,6 +65,11 @@ CODES: dict[str, tuple[Severity, str]] = {
         "The shape of this training step is not understood, so it stays as it was. Compute the loss, "
         "call backward() and step the optimizer in one function that is given the module.",
     ),
+    "recomputed": (
+        Severity.WARNING,
+        "Two losses need this forward pass, so the port computes it in both functions. What a pass "
+        "changes (running statistics) or draws (dropout), it changes and draws twice.",
+    ),
     "kept": (
         Severity.INFO,
         "This stays torch's: it works on the host, and its results are converted where they are used.",

@@ -34,9 +34,12 @@ Why:
 
 from __future__ import annotations
 
+import re
+
 from torchport_translators.catalogue.code import Binding, Code
 from torchport_translators.emit.imports import ROOTS
 from torchport_translators.rewriter import Rewriter
+from torchport_translators.rewrites.frozen_parameters import freezes
 from torchport_translators.rewrites.registry import expression, statement
 from torchport_translators.source import kinds as k
 from torchport_translators.source.syntax import Node
@@ -44,6 +47,7 @@ from torchport_translators.source.syntax import Node
 _MOVES = frozenset(
     ["to", "cuda", "cpu", "xpu", "ipu", "requires_grad_", "zero_grad", "compile", "share_memory"]
 )
+_BUFFERED = re.compile(r"BatchNorm|InstanceNorm|register_buffer|Buffer\(")
 _CASTS = frozenset(["half", "float", "double", "bfloat16"])
 _ITERATORS = {
     "modules": "(module for _, module in nnx.iter_modules({owner}))",
@@ -163,6 +167,12 @@ def _named(rw: Rewriter, node: Node, name: str) -> str:
     if name == "children":
         is_leaf = f"is_leaf={rw.imports.add_root('nn.Module')}.is_module"
         return f"{flatten}({owner}.children(), {is_leaf})"
+    if freezes(rw):
+        # Those that are frozen are parameters, too.
+        if _BUFFERED.search(rw.source.text):
+            message = "parameters() of MLX also gives running statistics and other buffers"
+            rw.find("not-trained", message, node)
+        return f"{flatten}({owner}.parameters())"
     return f"{flatten}({owner}.trainable_parameters())"
 
 

@@ -74,12 +74,14 @@ from torchport_translators.catalogue.inline import Unsupported
 from torchport_translators.rewriter import Rewriter
 from torchport_translators.rewrites.frozen_parameters import filter_of, freezes
 from torchport_translators.rewrites.registry import statement
+from torchport_translators.source import kinds as k
 from torchport_translators.source.scopes import Function
 from torchport_translators.source.syntax import Node
 from torchport_translators.source.training import CLIPPING, Pass, Training, training
 
 # What a clipping is given that does not concern its values.
 _LEFT = frozenset(("parameters", "foreach"))
+_STATEFUL = re.compile(r"BatchNorm|InstanceNorm|[Dd]ropout|rrelu|spectral_norm|rand")
 _ZEROING = re.compile(r"(?=.*grad)(?=.*(?:zero|clear|reset))", re.IGNORECASE)
 
 
@@ -263,13 +265,13 @@ def _write_pass(rw: Rewriter, node: Node, found: Pass) -> None:
     lines.append("")
     value = _value(rw, found, plain)
     gradients, added = _gradients(rw, found)
-    taken = [
-        rw.source[comment] for comment in found.comments if not _tells_of_zeroing(rw, comment)
-    ]
+    taken = [rw.source[comment] for comment in found.comments if not _tells_of_zeroing(rw, comment)]
     given = f"({value})" if ", " in value else value
     taken.append(f"{given}, {gradients} = {_differentiated(rw, found, function, arguments)}")
     taken += added
     rest = [line for child in found.after for line in _lines(rw, child)]
+    for child in found.copied:
+        _keep_state(rw, found, child)
     start_of = source.line_start(found.first.start)
     if found.branch is None:
         rw.edits.replace(start_of, node.end, _indented(lines + taken + rest, indent))
@@ -282,6 +284,40 @@ def _write_pass(rw: Rewriter, node: Node, found: Pass) -> None:
     rw.edits.replace(start_of, end, _indented(lines, outer_indent) + "\n")
     rw.edits.replace(source.line_start(node.start), node.end, _indented(taken, indent))
     _write_otherwise(rw, found, f"{value} = {function}({', '.join(arguments)})", rest)
+
+
+def _keep_state(rw: Rewriter, found: Pass, child: Node) -> None:
+    """A forward pass that stays where it is, as well, is that of a copy: its state changes once."""
+    modules = (*found.modules, *found.others)
+    calls = [
+        call["function"]
+        for call in rw.source.nodes("call", child)
+        if rw.source[call["function"]] in modules and _has_state(rw, call["function"])
+    ]
+    if not calls:
+        return
+    moved = any(child in p.inside and child not in p.copied for p in steps(rw).passes.values())
+    same = all(not rw.edits.made(child.start, child.end) for child in calls)
+    whole = rw.source[child] == rw.edits.apply(rw.source.text, child.start, child.end)
+    if moved or not same or not whole:
+        line = rw.source.position(found.event.statement.start)[0]
+        rw.find("recomputed", f"it is computed again for the backward() of line {line}", child)
+        return
+    for callee in calls:
+        if rw.idioms.variables:
+            function = rw.imports.add_root("nnx.clone")
+        else:
+            function = rw.imports.add("copy", "deepcopy", "deepcopy")
+        rw.edits.replace(callee.start, callee.end, f"{function}({rw.source[callee]})")
+
+
+def _has_state(rw: Rewriter, module: Node) -> bool:
+    """Whether running a module changes it, or draws, as far as its class is known."""
+    kind = module.kind
+    if not isinstance(kind, k.Instance) or kind.cls is None:
+        return True
+    texts = [rw.source[cls.node] for cls in rw.inference.classes.values() if cls.is_module]
+    return any(_STATEFUL.search(text) for text in texts)
 
 
 def _write_otherwise(rw: Rewriter, found: Pass, line: str, rest: list[str]) -> None:
