@@ -209,6 +209,8 @@ class _Reader:
             if not any(event.kind == "backward" for event in events):
                 unused += [e for e in events if e.kind in ("zero", "step", "clip")]
                 continue
+            if all(event.kind == "backward" for event in events):
+                continue  # a derivative of something else than parameters
             try:
                 self._function(function, events)
             except Refused as refused:
