@@ -68,6 +68,10 @@ def calling(function: Any, *args: Any) -> Any:
     return function(*args)
 
 
+def single(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to(torch.float32) if tensor.is_floating_point() else tensor
+
+
 def difference(values: Iterable[Any], reference: Iterable[Any]) -> tuple[float, float]:
     """The largest difference of arrays, and the largest size of the reference."""
     worst = size = 0.0
@@ -109,15 +113,11 @@ def test_a_program_trains_to_the_same_numbers(path: Path, target: str, tmp_path:
     allowed = 8 * difference(history, right)[0]
     worst, size = difference(logged, right)
     assert worst <= allowed + 1e-5 * size, f"losses: {worst} of {size}, torch {allowed / 8}"
-    for model32, model64, module in zip(trained, reference, ported, strict=True):
-        placed = []
-        for model in (model32, model64):
-            other = copy.deepcopy(module)
-            state = {
-                n: v.to(torch.float32) if v.is_floating_point() else v
-                for n, v in model.state_dict().items()
-            }
-            transfer_weights(state, other)
+    for at, module in enumerate(ported):
+        placed: list[list[np.ndarray]] = []
+        for model in (trained[at], reference[at]):
+            other = calling(port.models)[at]
+            transfer_weights({n: single(v) for n, v in model.state_dict().items()}, other)
             placed.append(parameters(other))
         allowed = 8 * difference(placed[0], placed[1])[0]
         worst, size = difference(parameters(module), placed[1])
