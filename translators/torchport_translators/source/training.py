@@ -492,6 +492,7 @@ class _Reader:
         steps = [event for event in events if event.kind == "step"]
         if not steps:
             raise Refused("no optimizer's step() stands in the same function as backward()")
+        self._no_reads(function)
         optimizers = list(dict.fromkeys(event.subject for event in steps))
         owners: dict[str, tuple[str, ...]] = {}
         passes = [event for event in events if event.kind == "backward"]
@@ -545,6 +546,16 @@ class _Reader:
                     self.found.zeroed.setdefault(event.statement, []).extend(zeroed)
                 else:
                     self.found.dropped.add(event.statement)
+
+    def _no_reads(self, function: Function) -> None:
+        """A function that reads or changes the gradients of single parameters is not understood."""
+        body = function.node.get("body") or self.source.root
+        for node in self.source.nodes("attribute", body):
+            if self.source[node["attribute"]] != "grad" or isinstance(node.kind, k.Api):
+                continue
+            if self.inference.function_at(node) is function:
+                line = self.source.position(node.start)[0]
+                raise Refused(f"line {line} reads or changes .grad of a parameter")
 
     def _gradient_names(self, owners: dict[str, tuple[str, ...]]) -> dict[str, str]:
         if len(owners) == 1:
@@ -627,6 +638,14 @@ class _Reader:
                     f"{optimizer} steps here, but nothing here zeroes its gradients, "
                     "so they add up from call to call"
                 )
+            elsewhere = any(
+                event.kind == "zero"
+                for other, found in self.events.items()
+                if other is not function
+                for event in found
+            )
+            if not zeros and elsewhere:
+                raise Refused(f"the gradients of {optimizer} may be zeroed in another function")
             fresh.add(optimizer)
             adding.update(passes)
             loop = _outermost_loop(passes[0].statement) or passes[0].statement
