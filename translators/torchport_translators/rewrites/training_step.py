@@ -251,7 +251,8 @@ def _write_pass(rw: Rewriter, node: Node, found: Pass) -> None:
     arguments = list(names)
     if rw.idioms.variables and any(_draws(line) for line in body):
         parameters.append("rngs")
-        arguments.append(rw.rngs())
+        # A module may hold the same random state, which must not reach the function twice.
+        arguments.append(f"{rw.rngs()}.fork()")
     parameters += found.carried
     arguments += found.carried
 
@@ -267,6 +268,8 @@ def _write_pass(rw: Rewriter, node: Node, found: Pass) -> None:
     gradients, added = _gradients(rw, found)
     taken = [rw.source[comment] for comment in found.comments if not _tells_of_zeroing(rw, comment)]
     given = f"({value})" if ", " in value else value
+    if _shares_rngs(rw, found):
+        gradients = f"({', '.join((gradients, *('_' for _ in found.others)))})"
     taken.append(f"{given}, {gradients} = {_differentiated(rw, found, function, arguments)}")
     taken += added
     rest = [line for child in found.after for line in _lines(rw, child)]
@@ -447,6 +450,8 @@ def _gradients(rw: Rewriter, found: Pass) -> tuple[str, list[str]]:
 def _differentiated(rw: Rewriter, found: Pass, function: str, arguments: list[str]) -> str:
     given = ", ".join(arguments)
     count = len(found.modules)
+    if _shares_rngs(rw, found):
+        count += len(found.others)
     if rw.idioms.variables:
         by = [str(index) for index in range(count)]
         if freezes(rw):
@@ -457,6 +462,15 @@ def _differentiated(rw: Rewriter, found: Pass, function: str, arguments: list[st
         return f"{rw.imports.add_root('nnx.value_and_grad')}({function}{options})({given})"
     made = rw.imports.add_root("nn.value_and_grad") if count == 1 else _helper(rw, "value_and_grad")
     return f"{made}({_tuple(found.modules)}, {function})({given})"
+
+
+def _shares_rngs(rw: Rewriter, found: Pass) -> bool:
+    """Whether modules that are differentiated may hold random state of others that are not.
+
+    flax refuses that; where all of them are differentiated, it does not.
+    """
+    held = any(cls.keeps_rngs for cls in rw.inference.classes.values())
+    return rw.idioms.variables and held and len(found.modules) == 1 and len(found.others) > 0
 
 
 def _helper(rw: Rewriter, name: str) -> str:
