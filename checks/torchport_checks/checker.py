@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -162,11 +163,16 @@ class Checker:
         """
         source, port = source.resolve(), port.resolve()
         texts = source.read_bytes(), port.read_bytes()
-        worker = self._free.get()
-        try:
-            lanes = worker.for_target(target_of(texts[1]))
+        with self.lent(target_of(texts[1])) as lanes:
             pair = Pair(lanes, self.options, source, port, texts)
             return plant(pair, definitions, limit, progress)
+
+    @contextlib.contextmanager
+    def lent(self, target: Target) -> Generator[Lanes]:
+        """The lanes of a target, for one caller at a time; waits until some are free."""
+        worker = self._free.get()
+        try:
+            yield worker.for_target(target)
         finally:
             self._free.put(worker)
 

@@ -119,7 +119,8 @@ def _filed(form: Format | None, path: Path) -> Format:
     return format_of(path) or form or "json"
 
 
-def _bounded(function: Any) -> Any:
+def bounded(function: Any) -> Any:
+    """`--timeout` and `--memory`."""
     for option in (
         click.option(
             "--memory",
@@ -182,7 +183,7 @@ def _limits(function: Any) -> Any:
     fresh = click.option(
         "--fresh", is_flag=True, help="Run even where a stored verdict is current."
     )
-    return _bounded(fresh(function))
+    return bounded(fresh(function))
 
 
 @contextlib.contextmanager
@@ -611,7 +612,7 @@ def _show_score(score: MutationScore, port: Path) -> None:
 
 @click.command(short_help="Run the smallest failing input of a definition again.")
 @click.argument("name", metavar="ID|FILE")
-@_bounded
+@bounded
 @json_option
 def replay(name: str, timeout: float | None, memory: int | None, as_json: bool) -> None:
     """Run the smallest failing input of a definition again.

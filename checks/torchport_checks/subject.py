@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,7 @@ class Definition:
     line: int
     port_line: int | None
     spec: Spec | SpecError | None = None
+    weights: Mapping[str, Any] | None = None
 
 
 class Subject:
@@ -113,7 +114,7 @@ class Subject:
         self.inputs = _inputs_used(prepared, options)
         self.sized: bool = prepared["origin"] in ("a check comment", "get_inputs()")
         self._prepared = prepared
-        self.notes: list[str] = []
+        self.notes: list[str] = prepared["restored"]
         self.usual: dict[str, float] = {}
         self._opened: set[int] = set()
 
@@ -127,6 +128,7 @@ class Subject:
             name=self.definition.name,
             spec=spec.wire() if spec else None,
             seed=self.options.seed,
+            weights=dict(self.definition.weights) if self.definition.weights else None,
         )
 
     def accepts(self, calls: Sequence[Call]) -> list[Answer]:

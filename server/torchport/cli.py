@@ -45,6 +45,11 @@ COMMANDS = {
         "replay",
         "Run the smallest failing input of a definition again.",
     ),
+    "weights": Entry(
+        "torchport_checks.weights_commands",
+        "weights",
+        "Convert a torch checkpoint for a port, and verify it there.",
+    ),
     "explain": Entry(
         "torchport_translators.commands",
         "explain",

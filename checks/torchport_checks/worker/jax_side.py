@@ -249,6 +249,15 @@ class Side(PortSide):
         """A travelled array as JAX's."""
         return jnp.asarray(self.numpy(array))
 
+    def exported(self) -> dict[str, Array]:
+        """The variables of the constructed module by path, "encoder.layers.0.kernel"; no random state."""
+        variables = nnx.to_flat_state(nnx.state(self.target))
+        return {
+            ".".join(map(str, path)): to_array(variable.get_value())
+            for path, variable in variables
+            if not isinstance(variable, nnx.RngState)
+        }
+
     def dtype(self, name: str) -> Any:
         """JAX's dtype of a name of torch's."""
         return jnp.bool_ if name == "bool" else getattr(jnp, name)

@@ -11,6 +11,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from mlx import nn
+from mlx.utils import tree_flatten
 
 from . import equivalents, mlx_behaviour, trace
 from .loading import describe
@@ -166,6 +167,10 @@ class Side(PortSide):
     def array(self, array: Array) -> mx.array:
         """A travelled array as MLX's, in the nearest dtype that the device has."""
         return mx.array(array.value, self.dtype(array.dtype))
+
+    def exported(self) -> dict[str, Array]:
+        """The parameters of the constructed module, frozen ones too, as `load_weights` names them."""
+        return {name: to_array(value) for name, value in tree_flatten(self.target.parameters())}
 
     def dtype(self, name: str) -> mx.Dtype:
         """MLX's dtype of a name of torch's: complex128 is complex64, float64 the CPU's alone."""

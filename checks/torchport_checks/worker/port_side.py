@@ -125,6 +125,10 @@ class PortSide(abc.ABC):
         """A travelled array as the framework's."""
 
     @abc.abstractmethod
+    def exported(self) -> dict[str, Array]:
+        """The arrays of the constructed module by the names, and in the layout, that they have there."""
+
+    @abc.abstractmethod
     def dtype(self, name: str) -> Any:
         """The framework's dtype of a name of torch's."""
 

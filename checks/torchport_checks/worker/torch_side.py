@@ -12,13 +12,14 @@ import os
 import shutil
 import sys
 import typing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 
-from . import equivalents, infer, torch_behaviour, trace
+from . import checkpoint, equivalents, infer, torch_behaviour, trace
 from .inputs import Call, materialise
 from .inputs import describe as show
 from .loading import Loaded, StageError, describe, signature
@@ -408,9 +409,13 @@ class Side:
 
     # Preparing: an instance, and inputs with which it runs.
 
-    def prepare(self, name: str, spec: Any, seed: int) -> dict[str, Any]:
+    def prepare(
+        self, name: str, spec: Any, seed: int, weights: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Construct `name` and find inputs with which it runs.
 
+        A module's `weights` are those of a checkpoint (its `path` and `key`, or its `state`, and
+        the file's `name`), else such that each tells.
         Returns the constructor's arguments, the call, the weights, and where the inputs came from.
         `error` is set where the given inputs make the original raise; `large` where one run takes
         so long that several would teach less than they cost.
@@ -437,7 +442,10 @@ class Side:
                 ]
                 for p in (init or {"modules": []})["modules"]
             ]
-        if self.is_module:
+        restored: list[str] = []
+        if weights is not None:
+            restored = self._restore(weights)
+        elif self.is_module:
             _unsettle(self.target, seed)
         if spec is not None and (spec["args"] or spec["kwargs"] or not self.is_module):
             origin = "a check comment"
@@ -475,7 +483,18 @@ class Side:
             "train": self._trains(),
             "drops": self._drops(),
             "error": error,
+            "restored": restored,
         }  # fmt: skip
+
+    def _restore(self, given: dict[str, Any]) -> list[str]:
+        """Give the target the weights of a checkpoint; what is to be told of how they were found."""
+        if "path" in given:
+            found = checkpoint.read(Path(given["path"]))
+        else:
+            found = {name: self.unwire(array) for name, array in given["state"].items()}
+        state, notes = checkpoint.state_in(found, given["key"], given["name"])
+        checkpoint.restore(self.target, state, given["name"])
+        return notes
 
     def _is_large(self, call: Call) -> bool:
         """Whether one run takes seconds, by the numbers that it works with."""

@@ -191,8 +191,10 @@ class RuleModule:
         for statement in node.body:
             if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
                 return _params(statement)[1:]
-        bases = [base.id for base in node.bases if isinstance(base, ast.Name)]
-        return next((self.definitions[b].params for b in bases if b in self.definitions), [])
+        for base in node.bases:
+            if isinstance(base, ast.Name) and base.id in self.definitions:
+                return self.definitions[base.id].params
+        return []
 
 
 def _params(node: ast.FunctionDef) -> list[Param]:

@@ -237,4 +237,19 @@ ABSENT = {
         "torch.set_grad_enabled",
         "torch.autograd.set_grad_enabled",
     ),
+    "its step calls a closure until a line search is content; optax.lbfgs() takes the loss and its "
+    "function in update(grads, state, params, value=, grad=, value_fn=), and searches otherwise": (
+        "torch.optim.LBFGS",
+    ),
+    "an optimizer of one's own is an optax.GradientTransformation in JAX: init(params) makes its state, "
+    "update(grads, state, params) gives the steps": ("torch.optim.Optimizer",),
+    "an average of weights is a second tree of them in JAX: "
+    "average = optax.incremental_update(nnx.state(model, nnx.Param), average, 1 - decay)": (
+        "torch.optim.swa_utils.AveragedModel",
+        "torch.optim.swa_utils.update_bn",
+        "torch.optim.swa_utils.get_ema_avg_fn",
+        "torch.optim.swa_utils.get_ema_multi_avg_fn",
+        "torch.optim.swa_utils.get_swa_avg_fn",
+        "torch.optim.swa_utils.get_swa_multi_avg_fn",
+    ),
 }

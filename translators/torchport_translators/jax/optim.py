@@ -248,6 +248,11 @@ def _adam(learning_rate, b1, b2, eps, weight_decay, amsgrad, maximize, decoupled
     return _descend(optax.adam(learning_rate, b1=b1, b2=b2, eps=eps), weight_decay, maximize)
 
 
+def _weight(decay, count):
+    """1 - decay ** count, with all digits: float32 holds 0.999 to 5 digits of what is missing to 1."""
+    return -jnp.expm1(count * math.log(decay))
+
+
 def _scale_by_amsgrad(b1=0.9, b2=0.999, eps=1e-8):
     """optax.scale_by_amsgrad, the largest second moment taken before the bias is corrected."""
 
@@ -260,7 +265,7 @@ def _scale_by_amsgrad(b1=0.9, b2=0.999, eps=1e-8):
         mu = jax.tree.map(lambda g, m: b1 * m + (1 - b1) * g, updates, state["mu"])
         nu = jax.tree.map(lambda g, v: b2 * v + (1 - b2) * g**2, updates, state["nu"])
         nu_max = jax.tree.map(jnp.maximum, state["nu_max"], nu)
-        c1, c2 = 1 - b1**count, 1 - b2**count
+        c1, c2 = 1 - b1**count, _weight(b2, count)
         updates = jax.tree.map(lambda m, v: m / c1 / (jnp.sqrt(v / c2) + eps), mu, nu_max)
         return updates, {"count": count, "mu": mu, "nu": nu, "nu_max": nu_max}
 
@@ -376,7 +381,7 @@ def _scale_by_nadam(b1=0.9, b2=0.999, eps=1e-8, momentum_decay=4e-3):
         updates = jax.tree.map(
             lambda g, m, v: (
                 (of_gradient * g + of_mean * m).astype(g.dtype)
-                / (jnp.sqrt(v / (1 - b2**count)) + eps)
+                / (jnp.sqrt(v / _weight(b2, count)) + eps)
             ),
             updates,
             mu,
@@ -445,8 +450,7 @@ def _scale_by_radam(b1=0.9, b2=0.999, eps=1e-8):
         count = state["count"] + 1
         mu = jax.tree.map(lambda g, m: b1 * m + (1 - b1) * g, updates, state["mu"])
         nu = jax.tree.map(lambda g, v: b2 * v + (1 - b2) * g**2, updates, state["nu"])
-        # 1 - b2 ** count, of which float32 would leave few digits in the difference below.
-        c2 = -jnp.expm1(count * math.log(b2))
+        c2 = _weight(b2, count)
         rho = rho_inf - 2 * count * (1 - c2) / c2
         known = rho > 5
         length = jnp.where(known, rho, rho_inf)

@@ -239,4 +239,20 @@ ABSENT = {
         "torch.set_grad_enabled",
         "torch.autograd.set_grad_enabled",
     ),
+    "its step calls a closure until a line search is content; MLX has no such optimizer": (
+        "torch.optim.LBFGS",
+    ),
+    "an optimizer of one's own is an mlx.optimizers.Optimizer in MLX: init_single(parameter, state) makes "
+    "its state, apply_single(gradient, parameter, state) gives the new parameter": (
+        "torch.optim.Optimizer",
+    ),
+    "an average of weights is a second tree of them in MLX: average = tree_map("
+    "lambda a, p: decay * a + (1 - decay) * p, average, model.parameters())": (
+        "torch.optim.swa_utils.AveragedModel",
+        "torch.optim.swa_utils.update_bn",
+        "torch.optim.swa_utils.get_ema_avg_fn",
+        "torch.optim.swa_utils.get_ema_multi_avg_fn",
+        "torch.optim.swa_utils.get_swa_avg_fn",
+        "torch.optim.swa_utils.get_swa_multi_avg_fn",
+    ),
 }

@@ -9,29 +9,41 @@ import math
 
 import mlx.core as mx
 import mlx.optimizers as optim
+from mlx.utils import tree_flatten, tree_unflatten
 
 from torchport_translators.catalogue.ports import ports
 
 
-def by_path(*groups):
+class ByPath(optim.MultiOptimizer):
     """Each optimizer for the parameters that its test takes; the others stay as they are.
+
+    Unlike those of optim.MultiOptimizer its groups may divide a list of layers.
 
     Args:
         groups: pairs of an optimizer and a test of a parameter's path, such as
             "encoder.layers.0.weight", and of its gradient.
     """
-    optimizers = [optimizer for optimizer, _ in groups]
-    return optim.MultiOptimizer([*optimizers, _Unchanged()], [test for _, test in groups])
 
+    def __init__(self, *groups):
+        optimizers, tests = zip(*groups, strict=True)
+        super().__init__(list(optimizers), list(tests[:-1]))
+        self.filters = tests
 
-class _Unchanged(optim.Optimizer):
-    """Leaves parameters as they are."""
+    def _split_dictionary(self, gradients):
+        parts = [{} for _ in self.optimizers]
+        for path, gradient in tree_flatten(gradients):
+            for part, test in zip(parts, self.filters, strict=True):
+                if test(path, gradient):
+                    part[path] = gradient
+                    break
+        return parts
 
-    def init_single(self, parameter, state):
-        state["seen"] = mx.array(True)
-
-    def apply_single(self, gradient, parameter, state):
-        return parameter
+    def apply_gradients(self, gradients, parameters):
+        every = dict(tree_flatten(parameters))
+        changed = {path: every[path] for path, _ in tree_flatten(gradients)}
+        for optimizer, part in zip(self.optimizers, self._split_dictionary(gradients), strict=True):
+            changed |= optimizer.apply_gradients(part, {path: changed[path] for path in part})
+        return tree_unflatten(list(changed.items()))
 
 
 class _TorchOptimizer(optim.Optimizer):
@@ -215,8 +227,9 @@ class _Moments(_TorchOptimizer):
         return parameter - (rate * self.direction(gradient, state)).astype(parameter.dtype)
 
     def corrections(self):
-        """What is missing to 1 in the weights of the two means."""
-        return 1 - self.betas[0] ** self.step, 1 - self.betas[1] ** self.step
+        """The weights that the two means have so far; float32 would hold 1 - 0.999 to 5 digits."""
+        b1, b2 = self.betas
+        return 1 - b1**self.step, -mx.expm1(self.step * math.log(b2))
 
     def direction(self, gradient, state):
         """The step against the gradient for a learning rate of 1."""
@@ -368,18 +381,16 @@ class _RAdam(_Moments):
     """Rectified Adam (Liu et al. 2020): the mean alone while the variance is not known."""
 
     def direction(self, gradient, state):
-        b2 = self.betas[1]
-        mean = state["m"] / self.corrections()[0]
-        # 1 - b2 ** step, of which float32 would leave few digits in the difference below.
-        c2 = -mx.expm1(self.step * math.log(b2))
-        longest = 2 / (1 - b2) - 1
+        c1, c2 = self.corrections()
+        longest = 2 / (1 - self.betas[1]) - 1
         length = longest - 2 * self.step * (1 - c2) / c2
         known = length > 5
         length = mx.where(known, length, longest)
         rectified = mx.sqrt(
             (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length) * c2
         )
-        return mean * mx.where(known, rectified / (mx.sqrt(state["v"]) + self.eps), 1.0)
+        scale = mx.where(known, rectified / (mx.sqrt(state["v"]) + self.eps), 1.0)
+        return state["m"] / c1 * scale
 
 
 # Scaled by the sizes of past gradients

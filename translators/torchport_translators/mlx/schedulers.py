@@ -55,7 +55,7 @@ class _ParamGroup(dict):
             self.optimizer.learning_rate = float(value)
         elif key == "momentum" and hasattr(self.optimizer, "momentum"):
             self.optimizer.momentum = value
-        elif key == "momentum":
+        elif key == "momentum" and hasattr(self.optimizer, "betas"):
             self.optimizer.betas = (value, *self.optimizer.betas[1:])
 
 
