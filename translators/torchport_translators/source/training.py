@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from torchport_translators.source import flow
 from torchport_translators.source import kinds as k
 from torchport_translators.source.scopes import Class, Function
-from torchport_translators.source.syntax import Node
+from torchport_translators.source.syntax import Malformed, Node
 
 if TYPE_CHECKING:
     from torchport_translators.source.infer import Inference
@@ -213,7 +213,7 @@ class _Reader:
                 continue  # a derivative of something else than parameters
             try:
                 self._function(function, events)
-            except Refused as refused:
+            except (Refused, Malformed) as refused:
                 for event in events:
                     self.found.refused[event.statement] = str(refused)
         for event in unused:
@@ -230,8 +230,12 @@ class _Reader:
 
     def _collect(self) -> None:
         for call in self.source.nodes("call"):
-            callee = call["function"]
+            callee, arguments = call.get("function"), call.get("arguments")
+            if callee is None or arguments is None:
+                continue  # it does not parse
             if callee.type not in ("attribute", "identifier"):
+                continue
+            if callee.type == "attribute" and callee.get("attribute") is None:
                 continue
             label = callee["attribute"] if callee.type == "attribute" else callee
             name = self.source[label]
@@ -492,6 +496,9 @@ class _Reader:
         steps = [event for event in events if event.kind == "step"]
         if not steps:
             raise Refused("no optimizer's step() stands in the same function as backward()")
+        node = function.node
+        if any(node.start <= error.start < node.end for error in self.source.errors):
+            raise Refused("the code around it does not parse")
         self._no_reads(function)
         optimizers = list(dict.fromkeys(event.subject for event in steps))
         owners: dict[str, tuple[str, ...]] = {}
