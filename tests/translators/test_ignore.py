@@ -310,9 +310,13 @@ def test_what_is_ignored_stays_unported_and_marked() -> None:
     [
         ("ignore[no-rul]", 20, "no finding has the code no-rul; there is no-rule"),
         ("ignore[in-place, inplace]", 30, "no finding has the code inplace; there is in-place"),
-        ("ignore[zzz]", 20, "no finding has the code zzz; there is argument-changed, in-place, no"),
-        ("ignore[]", 19, "no code is named; there is argument-changed, in-place, no"),
-        ("ignore[", 19, "no code is named; there is argument-changed, in-place, no"),
+        (
+            "ignore[zzz]",
+            20,
+            "no finding has the code zzz; there is argument-changed, in-place, kept",
+        ),
+        ("ignore[]", 19, "no code is named; there is argument-changed, in-place, kept"),
+        ("ignore[", 19, "no code is named; there is argument-changed, in-place, kept"),
     ],
 )
 def test_a_code_that_there_is_not_is_told(comment: str, column: int, message: str) -> None:

@@ -65,6 +65,25 @@ CODES: dict[str, tuple[Severity, str]] = {
         "Automatic differentiation is a transformation of functions in the target: `backward()` "
         "and `requires_grad` have no counterpart on a value. Use `nnx.value_and_grad`.",
     ),
+    "training-step": (
+        Severity.ERROR,
+        "The shape of this training step is not understood, so it stays as it was. Compute the loss, "
+        "call backward() and step the optimizer in one function that is given the module.",
+    ),
+    "recomputed": (
+        Severity.WARNING,
+        "Two losses need this forward pass, so the port computes it in both functions. What a pass "
+        "changes (running statistics) or draws (dropout), it changes and draws twice.",
+    ),
+    "kept": (
+        Severity.INFO,
+        "This stays torch's: it works on the host, and its results are converted where they are used.",
+    ),
+    "precision": (
+        Severity.INFO,
+        "Mixed precision is a matter of dtypes in the target: the port computes in the dtype of the "
+        "module's parameters. To save memory, give the modules a dtype (bfloat16), without a scaler.",
+    ),
     "not-trained": (
         Severity.WARNING,
         "MLX's modules train what their attributes hold, but for names that begin with an underscore. "

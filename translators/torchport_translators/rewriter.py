@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,6 +113,9 @@ _DEFERRED = frozenset(
         "boolean_operator",
     ]
 )
+
+# What stays torch's: data is read, shuffled and batched on the host.
+_KEPT = ("torch.utils.data.",)
 
 _DTYPES = {
     "builtins.bool": "torch.bool",
@@ -594,6 +597,8 @@ class Rewriter:
             self.count(True)
             self.ported.add(node.start)
             return code
+        if path.startswith(_KEPT):
+            return self.kept(node, path)
         return self.unported(node, self.catalogue.no_rule(path), "no-rule", path)
 
     def _quoted(self, node: Node) -> Code:
@@ -642,10 +647,15 @@ class Rewriter:
             return self.with_rngs(node, function)
         return Code(function.within(Binding.ATOM) + self.splice(node["arguments"]).text)
 
-    def inline(self, node: Node, without: frozenset[str] = frozenset()) -> Result | Code | None:
+    def inline(
+        self,
+        node: Node,
+        without: frozenset[str] = frozenset(),
+        also: Mapping[str, ast.expr] | None = None,
+    ) -> Result | Code | None:
         """Port a call of torch; the text as it was if it cannot be; None if it is not torch's.
 
-        Keyword arguments `without` are left to the caller.
+        Keyword arguments `without` are left to the caller; `also` are added to the call's.
         """
         api = self.called_api(node)
         if api is None:
@@ -675,9 +685,15 @@ class Rewriter:
             # What `inplace` asks for is done by the rewrite of in-place calls.
             if position != flag:
                 holes.append(self._argument(child))
-        named = {n: self._argument(child) for n, child in keywords.items() if n not in without}
+        named: dict[str, ast.expr] = {
+            n: self._argument(child) for n, child in keywords.items() if n not in without
+        }
+        named |= also or {}
         api = self.catalogue.home(api)
         if not self.catalogue.find(api):
+            if api.startswith(_KEPT):
+                self.kept(callee, api)
+                return None
             return self.unported(node, self.catalogue.no_rule(api), "no-rule", api)
         try:
             result = self.inliner.call(api, holes, named)
@@ -713,6 +729,8 @@ class Rewriter:
                 return None
         if function is None or not function.random or function.node.type == "lambda":
             return None
+        if function.seeded and not function.is_constructor:
+            return None  # it makes its own
         return self.with_rngs(node)
 
     def with_rngs(self, node: Node, function: Code | None = None) -> Code:
@@ -866,6 +884,14 @@ class Rewriter:
         end_line, end_column = self.source.position(node.end)
         finding = Finding(code, message, line, column, end_line, end_column, api)
         self.findings[finding] = None
+
+    def kept(self, node: Node, api: str) -> Code:
+        """A name of torch that the port uses as it is."""
+        self.count(True)
+        self.find("kept", f"{api} stays torch's: data is loaded on the host", node, api)
+        text = self.source[node]
+        self.left.update(name.partition(".")[0] for name in names_in(text))
+        return Code(text, self.binding(node))
 
     def unported(self, node: Node, message: str, code: str, api: str | None = None) -> Code:
         """Leave an expression as it was, mark its statement, and say so."""

@@ -34,9 +34,12 @@ Why:
 
 from __future__ import annotations
 
+import re
+
 from torchport_translators.catalogue.code import Binding, Code
 from torchport_translators.emit.imports import ROOTS
 from torchport_translators.rewriter import Rewriter
+from torchport_translators.rewrites.frozen_parameters import freezes
 from torchport_translators.rewrites.registry import expression, statement
 from torchport_translators.source import kinds as k
 from torchport_translators.source.syntax import Node
@@ -44,6 +47,7 @@ from torchport_translators.source.syntax import Node
 _MOVES = frozenset(
     ["to", "cuda", "cpu", "xpu", "ipu", "requires_grad_", "zero_grad", "compile", "share_memory"]
 )
+_BUFFERED = re.compile(r"BatchNorm|InstanceNorm|register_buffer|Buffer\(")
 _CASTS = frozenset(["half", "float", "double", "bfloat16"])
 _ITERATORS = {
     "modules": "(module for _, module in nnx.iter_modules({owner}))",
@@ -137,8 +141,7 @@ def method_call(rw: Rewriter, node: Node) -> Code | None:
         if name == "parameters":
             rw.imports.needed.add(ROOTS["jax"])
         owner = rw.expr(receiver).within(Binding.ATOM)
-        looped = node.parent is not None and node.parent.type == "for_statement"
-        if name == "parameters" and looped and node.field == "right":
+        if name == "parameters" and _is_looped(node):
             # A loop may change the parameters, so it is given the variables, not their values.
             return Code(f"(p for _, p in nnx.iter_graph({owner}) if isinstance(p, nnx.Param))")
         return Code(_ITERATORS[name].format(owner=owner))
@@ -164,6 +167,12 @@ def _named(rw: Rewriter, node: Node, name: str) -> str:
     if name == "children":
         is_leaf = f"is_leaf={rw.imports.add_root('nn.Module')}.is_module"
         return f"{flatten}({owner}.children(), {is_leaf})"
+    if freezes(rw):
+        # Those that are frozen are parameters, too.
+        if _BUFFERED.search(rw.source.text):
+            message = "parameters() of MLX also gives running statistics and other buffers"
+            rw.find("not-trained", message, node)
+        return f"{flatten}({owner}.parameters())"
     return f"{flatten}({owner}.trainable_parameters())"
 
 
@@ -242,6 +251,17 @@ def _mode_in_expression(rw: Rewriter, node: Node, receiver: Node, name: str) -> 
     return rw.unported(
         node, f"{api} is used for its result, which flax does not give", "no-rule", api
     )
+
+
+def _is_looped(node: Node) -> bool:
+    """Whether a `for` statement goes over an expression, alone or beside others in a `zip`."""
+    parent = node.parent
+    if parent is not None and parent.type == "argument_list" and parent.parent is not None:
+        call = parent.parent
+        kind = call["function"].kind
+        zipped = isinstance(kind, k.External) and kind.path == "builtins.zip"
+        return zipped and _is_looped(call)
+    return parent is not None and parent.type == "for_statement" and node.field == "right"
 
 
 def _is_place(node: Node) -> bool:

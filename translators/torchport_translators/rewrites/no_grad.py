@@ -59,8 +59,10 @@ from __future__ import annotations
 
 from torchport_translators.catalogue.code import Binding
 from torchport_translators.rewriter import Rewriter, Stopping
+from torchport_translators.rewrites.mixed_precision import is_autocast, tell_precision
 from torchport_translators.rewrites.registry import statement
 from torchport_translators.rewrites.settings import is_setting, tell
+from torchport_translators.rewrites.training_step import trains
 from torchport_translators.source import kinds as k
 from torchport_translators.source.sharing import is_label, sharing
 from torchport_translators.source.syntax import Node
@@ -93,7 +95,13 @@ def _stops(rw: Rewriter, node: Node) -> bool | None:
 
 def _is_plain(rw: Rewriter, node: Node) -> bool:
     """A context that measures or sets how torch runs, and changes nothing."""
-    return node.type == "call" and (rw.called_api(node) in _PLAIN or is_setting(rw, node))
+    return node.type == "call" and (
+        rw.called_api(node) in _PLAIN
+        or is_setting(rw, node)
+        or is_autocast(rw, node)
+        # Where a training step is written out, it says itself what is differentiated.
+        or (rw.called_api(node) in _SET and trains(rw, rw.inference.function_at(node)))
+    )
 
 
 def _context(rw: Rewriter, node: Node) -> Node | None:
@@ -114,6 +122,8 @@ def with_no_grad(rw: Rewriter, node: Node) -> bool:
     api = rw.called_api(context)
     if api is not None and is_setting(rw, context):
         tell(rw, context, api)
+    elif api is not None and is_autocast(rw, context):
+        tell_precision(rw, context, api)
     else:
         rw.count(True)
     stops = _stops(rw, context)

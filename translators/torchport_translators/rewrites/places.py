@@ -103,7 +103,8 @@ def store(rw: Rewriter, place: Node, value: Code) -> str:
             updated = f"{rw.value(owner).within(Binding.ATOM)}.at[{index}].set({value.text})"
             return store(rw, owner, Code(updated))
         case "attribute" | "identifier" if rw.is_variable(place):
-            held = "[...]" if rw.idioms.variables else ""
+            # A name of a module's parameter: the module must see the new value.
+            held = "[...]" if rw.idioms.variables or place.type == "identifier" else ""
             return f"{rw.expr(place).text}{held} = {value.within(Binding.TEST)}"
         case "identifier":
             declare(rw, place)

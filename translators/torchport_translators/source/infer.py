@@ -8,6 +8,7 @@ and the file is read again (at most `_ROUNDS` times) while that adds something.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -37,6 +38,7 @@ from torchport_translators.source.syntax import Malformed, Node, Source
 if TYPE_CHECKING:
     from torchport_translators.catalogue.load import Catalogue
     from torchport_translators.source.sharing import Sharing
+    from torchport_translators.source.training import Training
 
 _ROUNDS = 3
 
@@ -270,6 +272,12 @@ _TENSOR_PARAMETERS = frozenset(
     ]
 )
 
+# Names that by convention give batches.
+_LOADER = re.compile(r"loader|_dl$|^dl$", re.IGNORECASE)
+# Names that by convention are modules, and methods that only a module has.
+_MODEL = re.compile(r"(?:^|_)(?:model|net|network)$", re.IGNORECASE)
+_MODULE_ONLY = frozenset(("parameters", "named_parameters", "named_buffers", "named_modules"))
+
 _SELF_RETURNING = frozenset(
     [
         "to",
@@ -354,6 +362,7 @@ class Inference:
         nullable: names and attributes that are None somewhere in the file.
         module: the file itself, as the function that runs on import.
         sharing: what is known of shared memory, once that has been asked for.
+        training: what is known of training steps, once that has been asked for.
         called_from_outside: whether another file of the project calls a function of this one.
         links: the other files of the project; None where the file stands alone.
 
@@ -379,6 +388,7 @@ class Inference:
         self.bound: set[str] = set()
         self.nullable: set[str] = set()
         self.sharing: Sharing | None = None
+        self.training: Training | None = None
         self.called_from_outside = False
         self.module = Function(
             source.root, "<module>", self, scope=Scope({}, _conventional(source))
@@ -647,6 +657,10 @@ class Inference:
             return k.Scalar(parameter.name)
         if evidence != k.UNKNOWN:
             return evidence
+        if _LOADER.search(parameter.name) is not None:
+            return k.GIVEN_LOADER
+        if _MODEL.search(parameter.name) is not None:
+            return k.Instance("torch.nn.Module")
         cls = function.cls
         if cls is not None and cls.is_module and function.name == "forward":
             return k.LIKELY_TENSOR
@@ -1058,12 +1072,39 @@ class Inference:
             if value.type != "identifier":
                 if certain:
                     value.kind = owner = k.LIKELY_TENSOR
+                if name == "backward":
+                    self._is_loss(value, scope)
             elif certain or name in _AMBIGUOUS:
                 value.kind = owner = k.Tensor(Confidence.LIKELY if certain else Confidence.UNSURE)
                 self._testify(value, owner)
                 if certain:
                     self._set(value, owner, scope)
+            elif name in _MODULE_ONLY:
+                value.kind = owner = k.Instance("torch.nn.Module")
+                self._testify(value, owner)
+                self._set(value, owner, scope)
+        elif name in _MODULE_ONLY and isinstance(owner, k.Method):
+            # `model.features.parameters()`, where nothing is known of the model but that it is one.
+            value.kind = owner = k.Instance("torch.nn.Module")
         return self.member(owner, name)
+
+    def _is_loss(self, value: Node, scope: Scope) -> None:
+        """What is differentiated is a tensor, and so is what it is a sum or a part of."""
+        match value.type:
+            case "parenthesized_expression":
+                self._is_loss(value.named()[0], scope)
+            case "binary_operator":
+                self._is_loss(value["left"], scope)
+                if self.source[value["operator"]] == "+":
+                    self._is_loss(value["right"], scope)
+            case "call" if self.source[value["function"]].endswith(".scale"):
+                for argument in value["arguments"].named():
+                    self._is_loss(argument, scope)
+            case "identifier" if value.kind == k.UNKNOWN:
+                self._uses_as_tensor(value)
+                self._set(value, k.LIKELY_TENSOR, scope)
+            case _:
+                return
 
     def _set(self, node: Node, kind: Kind, scope: Scope) -> None:
         name = self.source[node]
@@ -1138,7 +1179,8 @@ class Inference:
         while function is not None:
             if any(parameter.name == name for parameter in function.parameters):
                 known = function.evidence.get(name, k.UNKNOWN)
-                if not (isinstance(known, k.Tensor) and known.sure >= Confidence.LIKELY):
+                certain = isinstance(known, k.Tensor) and known.sure >= Confidence.LIKELY
+                if not certain and not isinstance(known, k.Instance):
                     self._learn(function, function.evidence, name, kind)
                 return
             function = function.outer
@@ -1289,6 +1331,10 @@ class Inference:
             return k.Instance(path, element=held, items=items)
         if path in ("torch.nn.Parameter", "torch.nn.Buffer"):
             return k.Tensor(variable=True)
+        if path == k.LOADER.api:
+            return k.LOADER
+        if path.startswith("torch.optim.") and path.rpartition(".")[2][:1].isupper():
+            return k.Instance(path)
         if path.startswith("torch.nn.utils.") and path.endswith(("weight_norm", "spectral_norm")):
             return k.Instance("torch.nn.Module")
         if not rules:
@@ -1379,6 +1425,11 @@ class Inference:
                 return k.Sequence("list", element=k.element(receiver))
             case k.Instance() | k.Mapping() if name == "items":
                 return k.Sequence("list", element=k.Sequence("tuple", (k.STR, k.element(receiver))))
+            case k.Sequence(name="batch") if name in ("to", "cuda", "cpu"):
+                return receiver
+            case k.Sequence(name="batch") if name in ("items", "values"):
+                pair = k.Sequence("tuple", (k.STR, receiver.element))
+                return k.Sequence("list", element=pair if name == "items" else receiver.element)
             case k.Sequence(name="list") if name in ("append", "insert") and positional:
                 self._widen(node["function"]["object"], positional[-1].kind or k.UNKNOWN, scope)
                 return k.NONE

@@ -38,6 +38,7 @@ class Tensor:
         integer: its dtype is integer or bool, where that is known.
         rank: its number of axes, where that is known.
         boolean: its dtype is known to be bool.
+        loaded: a loader gave it that is not made in this file, and may be torch's in a port.
     """
 
     sure: Confidence = Confidence.SURE
@@ -45,6 +46,7 @@ class Tensor:
     integer: bool | None = None
     rank: int | None = None
     boolean: bool = False
+    loaded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,9 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """A "tuple", "list", "set" or "size"; `items` where each is known, else what all of them are.
+    """A "tuple", "list", "set", "size" or "batch"; `items` where each is known, else what all are.
+
+    A batch is what a loader gives: tensors in a tuple, list or dict, or one tensor.
 
     `fields` are a named tuple's names.
     """
@@ -191,6 +195,12 @@ BOOL = Scalar("bool")
 STR = Scalar("str")
 NONE = Scalar("none")
 SIZE = Sequence("size", element=INT)
+BATCH = Sequence("batch", element=LIKELY_TENSOR)
+LOADER = Instance("torch.utils.data.DataLoader", element=BATCH)
+GIVEN_LOADER = Instance(
+    "torch.utils.data.DataLoader",
+    element=Sequence("batch", element=Tensor(Confidence.LIKELY, loaded=True)),
+)
 
 
 def join(left: Kind, right: Kind) -> Kind:

@@ -33,7 +33,7 @@ def external_result(path: str, kinds: list[Kind], cls: Class | None) -> Kind:
         return k.Scalar("ndarray")
     if module.split(".")[0] == "einops" and kinds:
         return k.element(kinds[0]) if isinstance(kinds[0], k.Sequence) else kinds[0]
-    if path in ("copy.deepcopy", "copy.copy") and kinds:
+    if (path in ("copy.deepcopy", "copy.copy") or path.endswith(".tqdm")) and kinds:
         return kinds[0]
     if path == "collections.OrderedDict":
         return k.Mapping(pair_value(kinds[0]) if kinds else k.UNKNOWN)
@@ -170,6 +170,8 @@ def unported_result(path: str) -> Kind:
     name = path.rpartition(".")[2]
     if path == "torch.device":
         return k.Scalar("device")
+    if path.startswith("torch.nn.utils.clip_grad_norm"):
+        return k.TENSOR
     if path == "torch.autograd.grad":
         return k.Sequence("tuple", element=k.TENSOR)
     if name[:1].isupper():
