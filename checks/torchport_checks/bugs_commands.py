@@ -41,7 +41,7 @@ from torchport_translators.output import (
 
 @click.group(short_help="Show, verify and add records of mistakes in porting.")
 def bugs() -> None:
-    """Records of mistakes in porting: what is wrong, why, and what is right.
+    """Show, verify and add records of mistakes in porting.
 
     Each is a Markdown file with an original, a wrong port and a fixed one, and is true: the checker
     catches the wrong port and verifies the fixed one. A project keeps its own in the folder that
