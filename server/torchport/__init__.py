@@ -1,4 +1,4 @@
-"""Port PyTorch code to JAX, and prove each port by running it against the original.
+"""Port PyTorch code to JAX or MLX, and prove each port by running it against the original.
 
     >>> import torchport
     >>> torchport.translate("import torch\\nprint(torch.ones(3).var(0))").text

@@ -35,7 +35,7 @@ COMMANDS = {
     "translate": Entry(
         "torchport_translators.commands",
         "translate",
-        "Port PyTorch files to JAX, by rules alone: nothing is run.",
+        "Port PyTorch files to JAX or MLX, by rules alone: nothing is run.",
     ),
     "check": Entry(
         "torchport_checks.commands", "check", "Run a port against its original and judge it."
@@ -166,7 +166,7 @@ def _save(error: Exception) -> Path:
 @click.option("--debug", is_flag=True, help="Show the traceback of an internal error.")
 @click.pass_context
 def cli(ctx: click.Context, debug: bool) -> None:
-    """Port PyTorch code to JAX, and prove each port by running it.
+    """Port PyTorch code to JAX or MLX, and prove each port by running it.
 
     \b
     Examples:
@@ -174,6 +174,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
       torchport translate src/         write the ports of a folder
       torchport check a.py a_jax.py    check a port that you have edited
       torchport explain F.gelu         see the rule for an API
+      torchport tui src/               port and review many files on a screen
       torchport doctor                 see what is installed
 
     \b

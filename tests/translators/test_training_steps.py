@@ -39,6 +39,31 @@ SHAPES = [
         """,
     ),
     (
+        "what makes the module stays where it is",
+        """
+        def main():
+            model = nn.PReLU()
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            y = torch.ones(3, 2)
+            loss = F.mse_loss(model(y), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        """,
+        """
+        def main():
+            model = PReLU()
+            optimizer = nnx.Optimizer(model, optax.sgd(0.1), wrt=nnx.Param)
+            y = jnp.ones((3, 2))
+
+            def loss_fn(model):
+                return jnp.mean(jnp.square(model(y) - y))
+
+            loss, grads = nnx.value_and_grad(loss_fn)(model)
+            optimizer.update(model, grads)
+        """,
+    ),
+    (
         "what is read later is returned beside the loss, and logging between stays in its order",
         """
         def step(model, optimizer, x, y):

@@ -127,7 +127,7 @@ def target_option(function: Any) -> Any:
     )(function)
 
 
-@click.command(short_help="Port PyTorch files to JAX, by rules alone: nothing is run.")
+@click.command(short_help="Port PyTorch files to JAX or MLX, by rules alone: nothing is run.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @target_option
 @click.option(
@@ -153,7 +153,7 @@ def translate(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Port PyTorch files to JAX, by rules alone: nothing is run.
+    """Port PyTorch files to JAX or MLX, by rules alone: nothing is run.
 
     FILE is a Python file, a folder (its files that import torch), a glob, or '-' for standard
     input. The port of model.py is model_jax.py, beside it. What no rule covers stays as it is, is

@@ -41,6 +41,11 @@ CODES: dict[str, tuple[Severity, str]] = {
         "The call is torch's only if its receiver is a tensor, and nothing in the file says so. "
         "Annotate the parameter (`x: torch.Tensor`) and port again.",
     ),
+    "own-checkpoint": (
+        Severity.INFO,
+        "A checkpoint of torch has torch's names and layouts. `torchport weights CHECKPOINT --for PORT` "
+        "makes one of it that the port loads.",
+    ),
     "unported-import": (
         Severity.ERROR,
         "The port would hand arrays to the original's torch code. Port both files together: name both, "

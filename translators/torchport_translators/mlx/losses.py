@@ -104,7 +104,7 @@ def _cross_entropy(logits, target, ignore_index=-100, reduction="mean"):
     axis = 0 if logits.ndim == 1 else 1
     if mx.issubdtype(target.dtype, mx.floating):
         return _reduce(-mx.sum(target * nn.log_softmax(logits, axis), axis=axis), reduction)
-    counted = target != ignore_index
+    counted = target.astype(mx.int32) != ignore_index  # which no uint32 compares with
     loss = nn.losses.cross_entropy(logits, mx.where(counted, target, 0), axis=axis)
     loss = mx.where(counted, loss, 0)
     if reduction == "mean":
@@ -124,7 +124,7 @@ def _weighted_cross_entropy(
     if mx.issubdtype(target.dtype, mx.floating):
         target = (1 - label_smoothing) * target + label_smoothing / classes
         return _reduce(-mx.sum(weighted * target, axis=axis), reduction)
-    counted = target != ignore_index
+    counted = target.astype(mx.int32) != ignore_index  # which no uint32 compares with
     index = mx.where(counted, target, 0)
     picked = mx.take_along_axis(weighted, mx.expand_dims(index, axis), axis).squeeze(axis)
     smooth = mx.mean(weighted, axis=axis)
@@ -182,7 +182,7 @@ def nll_loss(input, target, weight=None, *, ignore_index=-100, reduction="mean")
         return nll_loss(
             input[None], target[None], weight, ignore_index=ignore_index, reduction=reduction
         ).reshape(target.shape)
-    counted = target != ignore_index
+    counted = target.astype(mx.int32) != ignore_index  # which no uint32 compares with
     index = mx.where(counted, target, 0)
     picked = mx.take_along_axis(input, index[:, None], axis=1).squeeze(1)
     share = mx.where(counted, 1 if weight is None else weight[index], 0)

@@ -6,6 +6,7 @@ A rewrite's docstring shows the pattern: sections `Before:`, `After (jax):` and
 
 from torchport_translators.rewrites import (
     apply_to_modules,
+    checkpoint,
     constructor,
     custom_gradient,
     data_loading,
@@ -40,6 +41,7 @@ from torchport_translators.rewrites.registry import expressions, statements
 
 __all__ = [
     "apply_to_modules",
+    "checkpoint",
     "constructor",
     "custom_gradient",
     "data_loading",

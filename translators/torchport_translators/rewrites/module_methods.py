@@ -56,8 +56,6 @@ _ITERATORS = {
 }
 _UNPORTED = frozenset(
     [
-        "state_dict",
-        "load_state_dict",
         "named_parameters",
         "named_modules",
         "named_children",

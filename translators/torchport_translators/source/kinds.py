@@ -238,6 +238,10 @@ def join(left: Kind, right: Kind) -> Kind:
                 return Sequence(one.name, element=join(element(one), element(other)))
             case Scalar("int"), Scalar("float"):
                 return FLOAT
+            case Instance(), Instance() if _is_module(one) and _is_module(other):
+                apis = [api for kind in (one, other) for api in kind.among or (kind.api,)]
+                among = tuple(dict.fromkeys(api for api in apis if api is not None))
+                return Instance("torch.nn.Module", among=among if None not in apis else ())
             case Scalar(), Unknown():
                 return UNKNOWN
             case Unknown(), _:
@@ -245,6 +249,12 @@ def join(left: Kind, right: Kind) -> Kind:
             case _:
                 continue
     return UNKNOWN
+
+
+def _is_module(kind: Instance) -> bool:
+    if kind.cls is not None:
+        return kind.cls.is_module
+    return (kind.api or "").startswith("torch.nn.")
 
 
 def element(kind: Kind) -> Kind:

@@ -776,6 +776,8 @@ class _Reader:
             statement, block = branch, branch.parent
         siblings = block.named()
         prior = siblings[: siblings.index(statement)]
+        made = [n for n, s in enumerate(prior) if flow.bound(source, s) & set(modules)]
+        prior = prior[made[-1] + 1 :] if made else prior  # where the modules are there
         prior = [s for s in prior if s not in marks and not self._holds(s, marks)]
         needed = flow.reads(source, loss)
         slice_: list[Node] = []

@@ -1,5 +1,5 @@
 # Ported from PyTorch (functional.py) to MLX by torchport VERSION.
-# torchport: source=functional.py target=mlx text=bf02ba7d021c
+# torchport: source=functional.py target=mlx text=9d526491601f
 # torchport: focal_loss=b138124afcd8 dice_loss=0c14bac533f7 label_smoothing_loss=e0f775cd3cd6
 # torchport: info_nce=9a96221a8da7 causal_mask=c7e29c77a824 padding_mask=36effd64bca5
 # torchport: masked_attention=8cf2f4eaf27c sinusoidal_positions=c4f50efa5b14
@@ -99,7 +99,7 @@ def _cross_entropy(logits, target, ignore_index=-100, reduction="mean"):
     axis = 0 if logits.ndim == 1 else 1
     if mx.issubdtype(target.dtype, mx.floating):
         return _reduce(-mx.sum(target * nn.log_softmax(logits, axis), axis=axis), reduction)
-    counted = target != ignore_index
+    counted = target.astype(mx.int32) != ignore_index  # which no uint32 compares with
     loss = nn.losses.cross_entropy(logits, mx.where(counted, target, 0), axis=axis)
     loss = mx.where(counted, loss, 0)
     if reduction == "mean":

@@ -1,5 +1,5 @@
 # Ported from PyTorch (gpt.py) to MLX by torchport VERSION.
-# torchport: source=gpt.py target=mlx text=5992a990b4b2
+# torchport: source=gpt.py target=mlx text=0da0d66803d3
 # torchport: GPTConfig=2c582fefe849 CausalSelfAttention=d129aab2f3ea Block=985547c87968
 # torchport: GPT=7fb259e5bde4 get_init_inputs=6a073ba6d2df
 
@@ -68,7 +68,7 @@ def _cross_entropy(logits, target, ignore_index=-100, reduction="mean"):
     axis = 0 if logits.ndim == 1 else 1
     if mx.issubdtype(target.dtype, mx.floating):
         return _reduce(-mx.sum(target * nn.log_softmax(logits, axis), axis=axis), reduction)
-    counted = target != ignore_index
+    counted = target.astype(mx.int32) != ignore_index  # which no uint32 compares with
     loss = nn.losses.cross_entropy(logits, mx.where(counted, target, 0), axis=axis)
     loss = mx.where(counted, loss, 0)
     if reduction == "mean":

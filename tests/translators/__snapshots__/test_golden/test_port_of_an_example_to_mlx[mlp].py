@@ -1,5 +1,5 @@
 # Ported from PyTorch (mlp.py) to MLX by torchport VERSION.
-# torchport: source=mlp.py target=mlx text=b7d3c36db363
+# torchport: source=mlp.py target=mlx text=daf25ddd2946
 # torchport: init_weights=a5a6fc3c7284 MLP=305ae7a42efb loss_fn=db44bedb99ae
 # torchport: accuracy=af518d876c4a
 
@@ -32,7 +32,7 @@ def _cross_entropy(logits, target, ignore_index=-100, reduction="mean"):
     axis = 0 if logits.ndim == 1 else 1
     if mx.issubdtype(target.dtype, mx.floating):
         return _reduce(-mx.sum(target * nn.log_softmax(logits, axis), axis=axis), reduction)
-    counted = target != ignore_index
+    counted = target.astype(mx.int32) != ignore_index  # which no uint32 compares with
     loss = nn.losses.cross_entropy(logits, mx.where(counted, target, 0), axis=axis)
     loss = mx.where(counted, loss, 0)
     if reduction == "mean":
