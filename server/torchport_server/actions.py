@@ -51,10 +51,26 @@ def offered(server: Server, asked: Asked) -> list[lsp.CodeAction]:
         actions += _ignores(server, asked)
     if asked.pair is not None:
         actions += _checks(server, asked)
+    if asked.survey.torch and server.client == "vscode":
+        actions += _prompts(server, asked)
     if asked.survey.torch and server.shows_disabled:
         title = "Port with the language model"
         actions.append(protocol.action(title, protocol.PORT_KIND, disabled=_NO_MODEL))
     return actions
+
+
+def _prompts(server: Server, asked: Asked) -> Iterable[lsp.CodeAction]:
+    """The prompt for a definition that rules have not ported whole, or that diverges."""
+    result = server.checks.result(asked.pair) if asked.pair is not None else None
+    for outline in asked.chosen[:1]:
+        lines = range(outline.line, outline.end_line + 1)
+        left = any(f.line in lines and f.severity == "error" for f in asked.survey.findings)
+        verdict = result.of(outline.name) if result is not None else None
+        if left or (verdict is not None and verdict.status == "diverged"):
+            title = f"Copy the prompt for {outline.name} (for a language model)"
+            arguments = [asked.document.uri, outline.name]
+            command = lsp.Command(title, "torchport.copyPrompt", arguments=arguments)
+            yield protocol.action(title, protocol.PORT_KIND, command=command)
 
 
 def _ports(server: Server, asked: Asked) -> Iterable[lsp.CodeAction]:

@@ -16,12 +16,14 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from torchport_checks.spec import Spec, SpecError, read_specs
+from torchport_checks.verdicts import DefinitionVerdict
 from torchport_translators.bugs import about
 from torchport_translators.catalogue.load import catalogue
 from torchport_translators.emit.header import digest, read_header
 from torchport_translators.emit.merge import Merged, merge
 from torchport_translators.explain import UnknownName, explain
 from torchport_translators.findings import Finding, Span
+from torchport_translators.llm.settings import ModelSettings
 from torchport_translators.source.infer import Inference
 from torchport_translators.source.syntax import Node, Source, top_level
 from torchport_translators.source.uses import named_uses
@@ -220,6 +222,34 @@ def _shortened(code: str) -> str:
         del lines[first.lineno - 1 : first.end_lineno]
     lines = lines[node.lineno - 1 :]
     return "\n".join(lines if len(lines) <= 24 else [*lines[:24], "    ..."])
+
+
+def prompt_text(
+    source: str,
+    name: str,
+    target: str,
+    names: Sequence[str],
+    settings: ModelSettings,
+    verdicts: Sequence[DefinitionVerdict],
+) -> tuple[str, str]:
+    """A prompt for what the rules left open, or diverges, to be pasted into a chat; or why there is
+    none."""
+    from torchport_checks.repair import feedback_of
+    from torchport_translators.llm.prompt import PromptProblem, prompt_for
+
+    try:
+        prompt = prompt_for(
+            source,
+            name,
+            translate(source, target, name=name),
+            target,
+            names,
+            settings=settings,
+            feedback=[feedback_of(verdict) for verdict in verdicts],
+        )
+    except PromptProblem as problem:
+        return "", str(problem)
+    return f"{prompt.system}\n\n{prompt.user}", ""
 
 
 def drifted(source: str, port: str) -> tuple[str, ...]:

@@ -59,3 +59,19 @@ async def test_pitfalls(tmp_path: Path) -> None:
             found = await editor.findings(uri)
             assert {f.severity for f in found} == {severity}
             assert any("torch.var divides by n - 1" in f.message for f in found)
+
+
+@pytest.mark.asyncio
+async def test_the_prompt_for_what_is_left_open(tmp_path: Path) -> None:
+    text = f"{SOURCE}\n\ndef peek(x: torch.Tensor):\n    return torch.no_such(x)\n"
+    (tmp_path / "a.py").write_text(text)
+    async with editing(tmp_path) as editor:
+        uri = editor.open(tmp_path / "a.py")
+        answer = await editor.execute("torchport.prompt", uri, "peek")
+        assert not answer["problem"]
+        assert "torch.no_such" in answer["prompt"] and "def peek" in answer["prompt"]
+        answer = await editor.execute("torchport.prompt", uri, "spread")
+        assert not answer["prompt"] or "torch.var divides by n - 1" in answer["prompt"]
+        (tmp_path / "b.py").write_text(SOURCE)
+        answer = await editor.execute("torchport.prompt", (tmp_path / "b.py").as_uri())
+        assert "there is nothing to ask" in answer["problem"] and not answer["prompt"]

@@ -3,7 +3,7 @@ import * as vscode from "vscode";
 import type { Server } from "./client";
 import type { ReportPanel } from "./reportPanel";
 
-const PORT_KIND = "refactor.rewrite.torchport.jax";
+const PORT_KIND = "refactor.rewrite.torchport";
 
 /** Registers the commands of the client; those that the server runs are registered by the language client. */
 export function registerCommands(
@@ -28,6 +28,12 @@ export function registerCommands(
     "torchport.showReport": () => report.show(file()),
     "torchport.openReport": (uri: string, name?: string) => report.show(uri, name),
     "torchport.showPort": showPort,
+    "torchport.copyPrompt": async (uri: string, ...names: string[]) => {
+      const answer = await server.execute("torchport.prompt", uri, ...names) as { prompt: string; problem: string };
+      if (answer.problem !== "") throw new Error(answer.problem);
+      await vscode.env.clipboard.writeText(answer.prompt);
+      void vscode.window.showInformationMessage("The prompt is on the clipboard. What a model answers, paste into the port and check it.");
+    },
     "torchport.showDoctor": async () => {
       const text = await server.execute("torchport.doctor") as string;
       output.info(`doctor\n${text}`);
@@ -63,7 +69,8 @@ function pythonEditor(): vscode.TextEditor {
 /** Ports by the code action, as the light bulb does, so that there is one way to port. */
 async function offerPorts(editor: vscode.TextEditor): Promise<void> {
   await vscode.window.showTextDocument(editor.document, editor.viewColumn);
-  await vscode.commands.executeCommand("editor.action.codeAction", { kind: PORT_KIND, apply: "ifSingle" });
+  const target = vscode.workspace.getConfiguration("torchport", editor.document).get("target", "jax");
+  await vscode.commands.executeCommand("editor.action.codeAction", { kind: `${PORT_KIND}.${target}`, apply: "ifSingle" });
 }
 
 /** Shows a port beside its source, then goes on with what the server has planned for it. */

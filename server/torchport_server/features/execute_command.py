@@ -60,6 +60,31 @@ def register(server: Server) -> None:
             )
         return protocol.report(result.verdict, stale=server.texts(pair) != result.texts)
 
+    @server.command("torchport.prompt")
+    async def prompt(*arguments: Any) -> dict[str, str]:
+        """What to paste into a chat, or why there is nothing; nothing is run and no model asked."""
+        from torchport_server.survey import prompt_text
+
+        uri, *names = [str(argument) for argument in arguments if argument is not None]
+        path = Path(to_fs_path(uri) or "")
+        text = text_of(server.documents, path)
+        if text is None:
+            return {"prompt": "", "problem": f"{path} cannot be read."}
+        folder = server.folder(path)
+        pair = server.pair(Snapshot(uri, 0, text, server.documents.encoding))
+        result = server.checks.result(pair) if pair is not None else None
+        verdicts = [d for d in (result.of(n) for n in names) if d is not None] if result else []
+        text, problem = await server.analyst.ask(
+            prompt_text,
+            text,
+            path.name,
+            folder.settings.target,
+            names,
+            folder.configuration.llm,
+            [v for v in verdicts if v.status in ("diverged", "error")],
+        )
+        return {"prompt": text, "problem": problem}
+
     @server.command("torchport.doctor")
     async def doctor() -> str:
         from torchport_checks.commands import doctor_text
