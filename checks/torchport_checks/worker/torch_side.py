@@ -96,6 +96,8 @@ class _Doubling(TorchFunctionMode):
         dtype = kwargs.get("dtype")
         if isinstance(dtype, torch.dtype):
             kwargs = {**kwargs, "dtype": _DOUBLE.get(dtype, dtype)}
+        if func is torch.rms_norm and kwargs.get("eps", args[3] if args[3:] else None) is None:
+            args, kwargs = args[:3], {**kwargs, "eps": _FINFO(torch.float32).eps}
         return func(*args, **kwargs)
 
 
@@ -221,15 +223,26 @@ def _is_integer(tensor: torch.Tensor) -> bool:
     return not (dtype.is_floating_point or dtype.is_complex or dtype == torch.bool)
 
 
+_FINFO = torch.finfo
+
+
+def _finfo_of_single(dtype: Any = None) -> Any:
+    """What the code asks of its dtype, which is float32: an epsilon is no rounding."""
+    dtype = dtype or torch.get_default_dtype()
+    return _FINFO(torch.float32 if dtype is torch.float64 else dtype)
+
+
 @contextlib.contextmanager
 def _precise():
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
+    torch.finfo = _finfo_of_single
     try:
         with _Doubling():
             yield
     finally:
         torch.set_default_dtype(default)
+        torch.finfo = _FINFO
 
 
 @contextlib.contextmanager
