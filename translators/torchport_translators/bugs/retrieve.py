@@ -18,6 +18,7 @@ from functools import lru_cache
 
 from torchport_translators.bugs.records import Record, corpus
 from torchport_translators.catalogue.load import catalogue
+from torchport_translators.source import kinds as k
 from torchport_translators.source.infer import Inference
 from torchport_translators.source.syntax import Source
 from torchport_translators.source.uses import named_uses, other_uses
@@ -26,8 +27,8 @@ CARDS = 6
 """How many records a prompt gets unless told otherwise."""
 
 _K1, _B = 1.2, 0.75  # BM25's usual constants
-_NAMES, _FEATURES = 3.0, 1.0
-_SEEN = 0.5
+_NAMES, _FEATURES = 3.0, 2.0
+_SEEN = 0.7
 """What a record is worth whose names all are those of records taken before it."""
 
 _WORD = re.compile(r"[A-Za-z]+|\d+(?:\.\d+)?(?:e-?\d+)?")
@@ -159,7 +160,7 @@ def cards(
 
 def about(apis: Iterable[str], target: str) -> list[Record]:
     """The records about any of these full torch names, or their other spellings."""
-    wanted = {_plain(api) for api in apis}
+    wanted = same_names(apis)
     return [r for r in corpus(target) if any(_plain(api) in wanted for api in r.apis)]
 
 
@@ -181,12 +182,30 @@ class Query:
 
 
 def apis_of(source: str, target: str) -> set[str]:
-    """The full names of torch's API that a source uses, operators included."""
+    """The full names of torch's API that a source uses, operators included.
+
+    What nothing is known of is taken for a tensor: a record too many does no harm.
+    """
     try:
         inference = Inference(Source(source), catalogue(target))
-        return {api for _, _, api in (*named_uses(inference), *other_uses(inference))}
+        found = {api for _, _, api in (*named_uses(inference), *other_uses(inference))}
+        return found | _of_unknown(inference)
     except RecursionError:
         return set()  # nested too deeply to be read
+
+
+def _of_unknown(inference: Inference) -> set[str]:
+    source = inference.source
+    found: set[str] = set()
+    for node in (*source.nodes("attribute"), *source.nodes("subscript")):
+        owner = node.get("object") or node.get("value")
+        if owner is None or owner.kind != k.UNKNOWN:
+            continue
+        name = node.get("attribute")
+        api = f"torch.Tensor.{source[name] if name is not None else '__getitem__'}"
+        if name is None or inference.catalogue.find(api):
+            found.add(api)
+    return found
 
 
 def features(text: str) -> frozenset[str]:
@@ -257,6 +276,11 @@ def _text(record: Record) -> str:
     return "\n".join(
         (record.title, record.symptom, record.category, record.why, record.torch, record.wrong)
     )
+
+
+def same_names(apis: Iterable[str]) -> set[str]:
+    """Full torch names, the spellings of one function as one."""
+    return set(map(_plain, apis))
 
 
 _SPELT = ("torch.nn.functional.", "torch.Tensor.", "torch.special.", "torch.")
