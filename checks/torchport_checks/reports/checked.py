@@ -36,6 +36,11 @@ class Checked:
         assert self.verdict is not None
         return short(self.verdict.source)
 
+    def where(self, line: int) -> str:
+        """A line of the source (from 1), for the reader: of a notebook, with its cell."""
+        text = self.ported.source if self.ported is not None else None
+        return text.where(line) if text is not None else str(line)
+
     @property
     def port(self) -> str:
         """The port, for the reader; empty where there is none."""

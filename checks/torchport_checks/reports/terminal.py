@@ -124,7 +124,7 @@ def _file(result: Checked, to: Console, width: int) -> Iterator[RenderableType]:
             yield _indented(Text(f"note: {note}", style="blue"))
     if ported is not None and ported.translation is not None and ported.translation.findings:
         yield ""
-        yield from map(_indented, _findings(result.name, ported.translation.findings))
+        yield from map(_indented, _findings(result, ported.translation.findings))
 
 
 def _indented(what: RenderableType) -> Padding:
@@ -193,7 +193,7 @@ def _failure(
     head = Text().append(f"{mark if _fancy(to) else ascii_mark} {definition.name}", style=style)
     category = definition.category
     head.append(f" {word}{f' ({category.value})' if category else ''}")
-    places = [f"{result.name}:{definition.source_line}"]
+    places = [f"{result.name}:{result.where(definition.source_line)}"]
     if definition.port_line and result.port:
         places.append(f"{result.port}:{definition.port_line}")
     head.append(f"  {'  '.join(places)}", style="dim")
@@ -211,10 +211,11 @@ def _message(text: str, style: str = "") -> Text:
     return Text("\n".join(lines), style=style)
 
 
-def _findings(name: str, findings: Sequence[Finding]) -> Iterator[Text]:
+def _findings(result: Checked, findings: Sequence[Finding]) -> Iterator[Text]:
     worst_first = sorted(findings, key=lambda finding: list(Severity).index(finding.severity))
     for finding in sorted(worst_first[:_MAX_FINDINGS], key=lambda f: (f.line, f.column)):
-        text = Text(f"{name}:{finding.line}:{finding.column + 1}: ")
+        place = f"{result.name}:{result.where(finding.line)}:{finding.column + 1}"
+        text = Text(f"{place}: ")
         text.append(finding.severity.value, style=_SEVERITY[finding.severity])
         text.append(f": {finding.message} ").append(f"[{finding.code}]", style="dim")
         yield text
