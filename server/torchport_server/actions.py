@@ -12,6 +12,7 @@ from torchport_server import protocol
 from torchport_server.documents import Lines, Snapshot
 from torchport_server.pairs import Pair, text_of
 from torchport_server.survey import Outline, Survey, merged, ported_in_place
+from torchport_translators.batch import Plan
 from torchport_translators.emit.merge import Merged
 
 if TYPE_CHECKING:
@@ -278,10 +279,11 @@ async def _port(
 ) -> lsp.WorkspaceEdit:
     """Put the ports of definitions into the port beside the source, made if need be."""
     pair, source, target = _source_of(server, uri)
+    configuration = server.folder(pair.source).configuration
     old = text_of(server.documents, pair.port)
     try:
         found = await server.analyst.ask(
-            merged, old or "", source, pair.source.name, list(names), target
+            merged, old or "", source, pair.source, list(names), Plan(configuration, target)
         )
     except Exception as error:
         raise Refused(str(error)) from error
@@ -295,6 +297,9 @@ async def _port(
 
 def _notes(found: Merged, port: str) -> Iterable[str]:
     """What the user should know of a port besides its text."""
+    for finding in found.translation.findings:
+        if finding.code == "unported-import":
+            yield f"Line {finding.line}: {finding.message}. Port that file, too, and import from its port."
     if found.missing:
         yield (
             f"{_listed(found.missing)}: used by what was ported, and not in {port} yet. Port it, too."

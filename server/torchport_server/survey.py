@@ -14,9 +14,11 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 
 from torchport_checks.spec import Spec, SpecError, read_specs
 from torchport_checks.verdicts import DefinitionVerdict
+from torchport_translators.batch import Plan, translate_beside
 from torchport_translators.bugs import about
 from torchport_translators.catalogue.load import catalogue
 from torchport_translators.emit.header import digest, read_header
@@ -261,9 +263,10 @@ def drifted(source: str, port: str) -> tuple[str, ...]:
     return tuple(name for name, was in header.definitions.items() if now.get(name, was) != was)
 
 
-def merged(port: str, source: str, name: str, names: Sequence[str], target: str) -> Merged:
-    """`merge`, for the process pool."""
-    return merge(port, source, name, names, target)
+def merged(port: str, source: str, path: Path, names: Sequence[str], plan: Plan) -> Merged:
+    """`merge`, for the process pool: with what the files around the source define."""
+    translation = translate_beside(source, path, plan)
+    return merge(port, source, path.name, names, plan.target, translation=translation)
 
 
 def ported_in_place(text: str, start: int, end: int, target: str) -> list[tuple[int, int, str]]:

@@ -90,3 +90,26 @@ async def test_port_break_restore(workspace: Path) -> None:
         await editor.verdict(seen)
         await editor.until(lambda: not editor.problems(port))
         assert not editor.problems(source)
+
+
+@pytest.mark.asyncio
+async def test_a_port_imports_the_ports_of_other_files(tmp_path: Path) -> None:
+    layers = "import torch\n\ndef noise(x: torch.Tensor):\n    return x + torch.randn_like(x)\n"
+    model = (
+        "import torch\nfrom layers import noise\n\ndef f(x: torch.Tensor):\n    return noise(x)\n"
+    )
+    (tmp_path / "layers.py").write_text(layers)
+    (tmp_path / "model.py").write_text(model)
+    async with editing(tmp_path) as editor:
+        for name, title, wanted in (
+            ("layers", "Port noise to JAX (", "def noise(x: jax.Array, *, rngs: nnx.Rngs)"),
+            ("model", "Port f to JAX (", "from layers_jax import noise"),
+        ):
+            source = editor.open(tmp_path / f"{name}.py")
+            port = tmp_path / f"{name}_jax.py"
+            whole = editor.lines(source).range(0, len(editor.texts[source]))
+            actions = await editor.actions(source, whole)
+            await editor.choose(actions, title)
+            assert wanted in editor.texts[port.as_uri()]
+            port.write_text(editor.texts[port.as_uri()])
+        assert "return noise(x, rngs=rngs)" in editor.texts[port.as_uri()]

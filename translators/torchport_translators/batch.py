@@ -167,6 +167,19 @@ def port_files(files: Sequence[SourceFile], plan: Plan) -> Iterator[Ported]:
         yield done.pop(file)
 
 
+def translate_beside(text: str, path: Path, plan: Plan) -> Translation:
+    """Port a text that is to be the file at `path`, with what the files around it define.
+
+    Ports are imported that lie beside their sources; what has none is a finding.
+    """
+    file = SourceFile(path, Path(path.name))
+    neighbours = Neighbourhood([file], plan.target, plan.port_name)
+    neighbours.hold(path, text)
+    with neighbours.around(file) as (project, _):
+        links = project.links(path.resolve()) if project is not None else None
+        return translate(text, plan.target, name=path.name, links=links)
+
+
 def _ported(
     file: SourceFile, plan: Plan, installed: Installed | None, project: Project | None
 ) -> Ported:

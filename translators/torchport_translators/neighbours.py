@@ -32,6 +32,10 @@ class Neighbourhood:
         self._imported: dict[Path, list[Path]] = {}
         self._importing: dict[Path, list[Path]] | None = None
 
+    def hold(self, path: Path, text: str) -> None:
+        """Take a text for what a file holds: it may not be saved yet."""
+        self._sources[path.resolve()] = Source(text)
+
     @contextmanager
     def around(self, file: SourceFile) -> Generator[tuple[Project | None, list[SourceFile]]]:
         """A file with all that it imports or is imported by, read together.
