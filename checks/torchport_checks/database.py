@@ -60,6 +60,9 @@ class Database:
         )
         try:
             connection.execute("PRAGMA synchronous = NORMAL")
+        except UnicodeDecodeError as error:  # of a message that quotes what is damaged
+            connection.close()
+            raise sqlite3.DatabaseError("the store holds what is no text") from error
         except BaseException:
             connection.close()
             raise

@@ -197,9 +197,11 @@ def _show(heads: Sequence[str], body: Sequence[Sequence[str]]) -> None:
 
     from torchport_checks.reports.terminal import console
 
+    # A column for each context: there are fewer of them than of figures.
+    first, *columns = zip(heads, *body, strict=True)
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for head in heads:
-        table.add_column(head, justify="left" if head == "context" else "right")
-    for row in body:
+    for number, head in enumerate(first):
+        table.add_column(head, justify="right" if number else "left")
+    for row in columns:
         table.add_row(*row)
     console().print(table)
